@@ -1,0 +1,146 @@
+"""The ledger (schema `ops`): one row per payload loaded, one row per fetch with its verdict.
+
+Belongs here: the ledger's tables, writing to them and asking them. Does not: deciding a verdict
+(`orchestration.landing`), or which slots should exist (`orchestration.planning`). All times are UTC.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import duckdb
+
+from warehouse.vault import FetchRecord
+
+
+class Verdict(StrEnum):
+    """How a slot ended."""
+
+    LOADED = "loaded"
+    UNCHANGED = "unchanged"
+    EMPTY = "empty"
+    ABSENT = "absent"
+    INCOMPLETE = "incomplete"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+    NOT_PLANNED = "not_planned"
+    BEYOND_FLOOR = "beyond_floor"
+    MISSED = "missed"
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the slot has what the provider had to say."""
+        return self in (Verdict.LOADED, Verdict.UNCHANGED, Verdict.EMPTY)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on one fetch, in words a person understands, with the command that mends it where there is one."""
+
+    verdict: Verdict
+    reason: str = ""
+    mend: str = ""
+    row_count: int = 0
+    foreign_row_count: int = 0
+    snapshot_at: datetime | None = None
+    snapshot_at_basis: str | None = None
+    newest_at: datetime | None = None
+
+
+DEFINITIONS = (
+    "create schema if not exists ops",
+    "create sequence if not exists ops.load_seq",
+    """create table if not exists ops.payloads (
+        payload_id varchar, load_seq bigint, dataset varchar, scope varchar, slot timestamp, fetched_at timestamp,
+        snapshot_at timestamp, snapshot_at_basis varchar, sha256 varchar, byte_count bigint, row_count bigint,
+        foreign_row_count bigint)""",
+    """create table if not exists ops.fetches (
+        fetch_id varchar, dataset varchar, scope varchar, slot timestamp, started_at timestamp, finished_at timestamp,
+        verdict varchar, reason varchar, mend varchar, payload_id varchar, requests_spent integer, byte_count bigint,
+        row_count bigint, foreign_row_count bigint, newest_at timestamp)""",
+)
+
+
+def create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create what is not there yet; may be called again."""
+    for statement in DEFINITIONS:
+        connection.execute(statement)
+
+
+@contextlib.contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Everything inside is committed together, or not at all."""
+    connection.execute("begin")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
+def next_load_seq(connection: duckdb.DuckDBPyConnection) -> int:
+    """The next number of the load sequence: monotonic, may have holes."""
+    return int(_one(connection, "select nextval('ops.load_seq')")[0])
+
+
+def is_loaded(connection: duckdb.DuckDBPyConnection, payload_id: str) -> bool:
+    return bool(_one(connection, "select count(*) > 0 from ops.payloads where payload_id = ?", payload_id)[0])
+
+
+def is_recorded(connection: duckdb.DuckDBPyConnection, fetch_id: str) -> bool:
+    return bool(_one(connection, "select count(*) > 0 from ops.fetches where fetch_id = ?", fetch_id)[0])
+
+
+def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> str | None:
+    """The payload of the slot before, when it held the same bytes; else None."""
+    row = connection.execute(
+        """select p.payload_id, p.sha256
+           from ops.fetches f join ops.payloads p using (payload_id)
+           where f.dataset = ? and f.scope = ? and f.slot < ? and f.verdict in ('loaded', 'unchanged')
+           order by f.slot desc, f.finished_at desc limit 1""",
+        [record.dataset, record.scope, naive(record.slot)],
+    ).fetchone()
+    return str(row[0]) if row and row[1] == record.content_sha256 else None
+
+
+def note_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, load_seq: int) -> None:
+    """Record that a payload's rows are in raw; in the same transaction as the rows."""
+    connection.execute(
+        "insert into ops.payloads values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            record.payload_id, load_seq, record.dataset, record.scope, naive(record.slot), naive(record.finished_at),
+            naive(judgement.snapshot_at), judgement.snapshot_at_basis, record.content_sha256, record.byte_count,
+            judgement.row_count, judgement.foreign_row_count,
+        ],
+    )  # fmt: skip
+
+
+def note_fetch(
+    connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, payload_id: str | None
+) -> None:
+    """Record the verdict of one fetch."""
+    connection.execute(
+        "insert into ops.fetches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            record.fetch_id, record.dataset, record.scope, naive(record.slot), naive(record.started_at),
+            naive(record.finished_at), judgement.verdict.value, judgement.reason, judgement.mend, payload_id,
+            record.requests_spent, record.byte_count, judgement.row_count, judgement.foreign_row_count,
+            naive(judgement.newest_at),
+        ],
+    )  # fmt: skip
+
+
+def naive(moment: datetime | None) -> datetime | None:
+    """A UTC instant as DuckDB's TIMESTAMP wants it: without an offset."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str, *values: object) -> tuple[object, ...]:  # type: ignore[type-arg]
+    row = connection.execute(sql, list(values)).fetchone()
+    assert row is not None, "an aggregate always has a row"
+    return row

@@ -1,0 +1,264 @@
+"""The vault: every byte the provider sent, kept unchanged, with the record of each fetch beside it.
+
+Belongs here: writing and reading bodies and fetch records on disk, durably. Does not: what a payload means (`load`),
+which request made it (`orchestration.collecting`), packing and expiry (`retention`).
+
+Layout, below the vault folder: `<dataset>/<day of the slot>/<sha256>.<kind>` is a body, named by the sha256 of the bytes
+received; `<dataset>/<day>/<HHMM>-<fetch_id>.json` is a fetch record. Plain text is compressed (zstd), bodies that came
+compressed are kept as they came. Scopes never appear in paths: a coin may be named anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import lz4.frame
+import zstandard
+
+GZIP_MAGIC = b"\x1f\x8b"
+LZ4_MAGIC = b"\x04\x22\x4d\x18"
+ZSTD_LEVEL = 3
+COPY_CHUNK_BYTES = 1 << 20
+
+
+class VaultError(Exception):
+    """A body or record in the vault is missing or does not verify. `htw doctor` lists them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One stored body: the sha256 and length of the bytes received, and the file that holds them."""
+
+    sha256: str
+    byte_count: int
+    file: str
+
+
+@dataclass(frozen=True)
+class FetchRecord:
+    """One attempt to fill (dataset, scope, slot); times are UTC.
+
+    `outcome` is `received`, or the verdict of a fetch that brought nothing (`absent`, `failed`, `missed`, ...).
+    `state_before` and `state_after` are the provider's `lastUpdate` read around the fetch, where the payload carries no time.
+    """
+
+    fetch_id: str
+    dataset: str
+    scope: str
+    slot: datetime
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    parts: tuple[Part, ...] = ()
+    reason: str = ""
+    mend: str = ""
+    requests_spent: int = 0
+    state_before: datetime | None = None
+    state_after: datetime | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content_sha256(self) -> str:
+        """The sha256 of the payload: of the body, or of the list of bodies where there are several pages."""
+        if len(self.parts) == 1:
+            return self.parts[0].sha256
+        return hashlib.sha256("".join(part.sha256 for part in self.parts).encode()).hexdigest()
+
+    @property
+    def payload_id(self) -> str:
+        """The same for the same bytes in the same (dataset, scope, slot), however often they are fetched."""
+        key = "\0".join((self.dataset, self.scope, self.slot.isoformat(), self.content_sha256))
+        return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+    @property
+    def byte_count(self) -> int:
+        return sum(part.byte_count for part in self.parts)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), default=lambda value: value.isoformat(), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        values = json.loads(text)
+        values["parts"] = tuple(Part(**part) for part in values["parts"])
+        for name in ("slot", "started_at", "finished_at", "state_before", "state_after"):
+            values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+        return cls(**values)
+
+
+class BodyWriter:
+    """Streams one body into the vault: hashed as it passes, compressed, fsynced, renamed into place by `finish`.
+
+    Use as a context manager: leaving it without `finish` removes the temporary file.
+    """
+
+    def __init__(self, vault: Vault, folder: Path, suffix: str) -> None:
+        self._folder, self._suffix = folder, suffix
+        self._root = vault.root
+        self._temporary = vault.temporary / uuid.uuid4().hex
+        self._digest = hashlib.sha256()
+        self._target: BinaryIO | None = None
+        self._raw: BinaryIO | None = None
+        self._encoding = ""
+        self.byte_count = 0
+
+    def __enter__(self) -> Self:
+        self._raw = self._temporary.open("wb")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._raw is not None:
+            self._raw.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes exactly as received."""
+        if not chunk:
+            return
+        if self._target is None:
+            self._target = self._open_target(chunk)
+        self._digest.update(chunk)
+        self.byte_count += len(chunk)
+        self._target.write(chunk)
+
+    def finish(self) -> Part:
+        """Make the body durable under its final name; writing the same bytes again changes nothing."""
+        assert self._raw is not None, "finish() outside the with block"
+        if self._target is None:
+            self._target = self._open_target(b"")
+        if self._target is not self._raw:
+            self._target.close()
+        self._raw.flush()
+        os.fsync(self._raw.fileno())
+        self._raw.close()
+        sha256 = self._digest.hexdigest()
+        path = self._folder / f"{sha256}{self._suffix}{self._encoding}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._temporary.replace(path)
+        sync_folder(self._folder)
+        return Part(sha256, self.byte_count, path.relative_to(self._root).as_posix())
+
+    def _open_target(self, first: bytes) -> BinaryIO:
+        assert self._raw is not None
+        if first.startswith(GZIP_MAGIC):
+            self._encoding = ".gz"
+            return self._raw
+        if first.startswith(LZ4_MAGIC):
+            self._encoding = ".lz4"
+            return self._raw
+        self._encoding = ".zst"
+        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(self._raw, closefd=False)  # type: ignore[return-value]
+
+
+class Vault:
+    """All payloads ever received, below one folder. Safe to use from several processes: every write is a rename."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.temporary = root / "tmp"
+
+    def create(self) -> None:
+        """Make the folders; may be called again."""
+        self.temporary.mkdir(parents=True, exist_ok=True)
+
+    def new_body(self, dataset: str, slot: datetime, suffix: str) -> BodyWriter:
+        """A writer for one body of a dataset's slot; `suffix` is the kind of text inside, `.csv` or `.json`."""
+        return BodyWriter(self, self._day(dataset, slot), suffix)
+
+    def keep(self, record: FetchRecord) -> None:
+        """Write a fetch record durably. After this returns, the fetch can be replayed from the vault alone."""
+        folder = self._day(record.dataset, record.slot)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.temporary / f"{record.fetch_id}.json"
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(record.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / f"{record.slot:%H%M}-{record.fetch_id}.json")
+        sync_folder(folder)
+
+    def records(self, dataset: str | None = None) -> Iterator[FetchRecord]:
+        """Every fetch record (of one dataset), in the order the fetches finished."""
+        found = [FetchRecord.from_json(path.read_text("utf-8")) for path in self.root.glob(f"{dataset or '*'}/*-*-*/*.json")]
+        yield from sorted(found, key=lambda record: (record.finished_at, record.fetch_id))
+
+    def latest(self, dataset: str, scope: str = "") -> FetchRecord | None:
+        """The record of the newest payload received for a dataset and scope, or None."""
+        for day in sorted((self.root / dataset).glob("*-*-*"), reverse=True):
+            for path in sorted(day.glob("*.json"), reverse=True):
+                record = FetchRecord.from_json(path.read_text("utf-8"))
+                if record.outcome == "received" and record.scope == scope:
+                    return record
+        return None
+
+    def path(self, part: Part) -> Path:
+        return self.root / part.file
+
+    def read(self, part: Part) -> bytes:
+        """The text of a body: the bytes received, decompressed where they came or were stored compressed.
+
+        Raises `VaultError` when the file is missing or cannot be decompressed.
+        """
+        with self.open(part) as stream:
+            return stream.read()
+
+    @contextlib.contextmanager
+    def open(self, part: Part) -> Iterator[BinaryIO]:
+        """Stream the decompressed text of a body."""
+        path = self.path(part)
+        try:
+            with path.open("rb") as file, _decompressed(file, path.suffix) as stream:
+                yield stream
+        except (OSError, EOFError, zstandard.ZstdError, RuntimeError) as error:
+            raise VaultError(f"{part.file} cannot be read ({error}); `htw doctor` checks the vault") from error
+
+    def verify(self, part: Part) -> bool:
+        """Whether the stored body still is the bytes that were received."""
+        path, digest = self.path(part), hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                stream = _decompressed(file, ".zst") if path.suffix == ".zst" else contextlib.nullcontext(file)
+                with stream as source:
+                    while chunk := source.read(COPY_CHUNK_BYTES):
+                        digest.update(chunk)
+        except (OSError, EOFError, zstandard.ZstdError):
+            return False
+        return digest.hexdigest() == part.sha256
+
+    def _day(self, dataset: str, slot: datetime) -> Path:
+        return self.root / dataset / slot.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def new_fetch_id() -> str:
+    return uuid.uuid4().hex
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _decompressed(file: BinaryIO, suffix: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    import gzip
+
+    if suffix == ".zst":
+        return zstandard.ZstdDecompressor().stream_reader(file, closefd=False)  # type: ignore[return-value]
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+    if suffix == ".lz4":
+        return lz4.frame.LZ4FrameFile(file)  # type: ignore[no-any-return]
+    return contextlib.nullcontext(file)
