@@ -1,0 +1,1 @@
+"""The pipeline: what is polled, when, and how it becomes facts."""

@@ -1,0 +1,104 @@
+"""What can go wrong between us and the provider, as a family.
+
+    HyperTrackerError
+    ├── RefusedError              the answer is final for this request; asking again does not help
+    │   ├── BadRequestError       400
+    │   ├── TokenError            401: the token is not accepted
+    │   ├── ForbiddenError        403: the token may not read this dataset
+    │   ├── QuotaSpentError       402, or the 429 that means the day or month is spent
+    │   ├── NotFoundError         404: the provider does not have this scope
+    │   ├── UnsafeLinkError       a redirect or link outside the allowed storage hosts
+    │   └── PagingError           a cursor that repeats or never ends
+    ├── TransientError            asking again may help; retried within bounds
+    │   ├── RateLimitedError      429 that says to wait
+    │   ├── LinkExpiredError      a pre-signed link that storage no longer honours
+    │   ├── ServerError           5xx, or an answer no page of the contract describes
+    │   └── TransportError        refused, reset, cut off, too slow
+    └── TooLargeError             more bytes than any payload of this dataset can have
+
+Every error says what the caller can do in `mend`. Messages never hold a token or a query string.
+"""
+
+from __future__ import annotations
+
+
+class HyperTrackerError(Exception):
+    """Base of all errors of this package. `mend` is the command or act that helps."""
+
+    mend = "run the same `htw poll` again"
+
+
+class RefusedError(HyperTrackerError):
+    """The answer is final for this request."""
+
+
+class BadRequestError(RefusedError):
+    """400: the request does not follow the contract."""
+
+    mend = "the provider changed what it accepts for this dataset: compare with its documentation"
+
+
+class TokenError(RefusedError):
+    """401 from the API host."""
+
+    mend = "put a valid token into HTW_API_TOKEN (or HTW_API_TOKEN_FILE), then run `htw doctor`"
+
+
+class ForbiddenError(RefusedError):
+    """403 from the API host, for one dataset."""
+
+    mend = "the plan of this token does not include the dataset: leave it out of HTW_DATASETS"
+
+
+class QuotaSpentError(RefusedError):
+    """The plan's requests are used up until they reset."""
+
+    mend = "wait until the quota resets, or lower HTW_COINS / HTW_DATASETS, or set a larger HTW_PLAN"
+
+
+class NotFoundError(RefusedError):
+    """404: the provider has nothing under this name."""
+
+    mend = 'check the coin\'s exact spelling with `htw query "select coin from dim_coin"`'
+
+
+class UnsafeLinkError(RefusedError):
+    """A download link that leads somewhere it must not."""
+
+    mend = "if the provider moved its storage, add the host to HTW_STORAGE_HOSTS"
+
+
+class PagingError(RefusedError):
+    """Pages that repeat or never end."""
+
+
+class TransientError(HyperTrackerError):
+    """Asking again may help."""
+
+
+class RateLimitedError(TransientError):
+    """429 per minute; `wait_s` is what the server asked for, None where it said nothing usable."""
+
+    def __init__(self, message: str, wait_s: float | None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class LinkExpiredError(TransientError):
+    """Storage refused a pre-signed link; a fresh one is asked for, which costs a request."""
+
+
+class ServerError(TransientError):
+    """5xx, or a status that the contract does not know."""
+
+
+class TransportError(TransientError):
+    """The connection failed, broke off, or took longer than allowed."""
+
+    mend = "check the network and HTW_API_URL with `htw doctor`, then run the same `htw poll` again"
+
+
+class TooLargeError(HyperTrackerError):
+    """A body larger than the dataset's cap."""
+
+    mend = "nothing was kept of it; raise the dataset's `cap_bytes` if the market really grew that much"

@@ -1,0 +1,158 @@
+"""What a JSON payload must look like to be read: checked by name before it may become rows.
+
+Belongs here: shape checks over parsed JSON, as values a registry record names. Does not: the flattening (dbt staging
+models), row-shaped files (`warehouse.load` checks their columns), what the checks lead to (`orchestration.landing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+TIME_COLUMN = "timestamp"
+
+
+class ShapeError(Exception):
+    """A payload that is not what its dataset promises; the message names the difference."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a check found: rows, the payload's own snapshot time where it has one, the newest time inside (UTC)."""
+
+    row_count: int
+    snapshot_at: datetime | None = None
+    newest_at: datetime | None = None
+
+
+class Shape(Protocol):
+    """A check of the pages of one payload. Raises `ShapeError`."""
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents: ...
+
+
+@dataclass(frozen=True)
+class Records:
+    """A list of objects, bare or under `at`, each with the keys of `required`; other keys are welcome.
+
+    `time` names the key of a record's time (a series), `snapshot` the key beside the list that dates the whole payload,
+    `coin` the key beside the list that must repeat the scope; `within` names a list inside each record with keys `inner`.
+    """
+
+    required: tuple[str, ...]
+    at: str | None = None
+    time: str | None = None
+    snapshot: str | None = None
+    coin: str | None = None
+    within: str | None = None
+    inner: tuple[str, ...] = ()
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents:
+        for page in pages:
+            _require_coin(page, self.coin, scope)
+        records = [record for page in pages for record in _list_at(page, self.at)]
+        for number, record in enumerate(records):
+            _require(record, self.required, f"record {number + 1}")
+            for inner in _list_at(record, self.within) if self.within else ():
+                _require(inner, self.inner, f"{self.within} of record {number + 1}")
+        times = [instant(record[self.time], self.time) for record in records] if self.time else []
+        snapshot = instant(pages[0].get(self.snapshot), self.snapshot) if self.snapshot else None
+        return Contents(len(records), snapshot, max(times, default=snapshot))
+
+
+@dataclass(frozen=True)
+class Columnar:
+    """`columns` and `data` under `at`, matched by name; `groups` names the list that holds one such pair a cohort.
+
+    One mismatch is allowed (contract 3.7): `columns` may start with `coin` while every row has exactly one value less.
+    """
+
+    required: tuple[str, ...]
+    at: str
+    groups: str | None = None
+    coin: str | None = None
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents:
+        times: list[datetime] = []
+        for page in pages:
+            _require_coin(page, self.coin, scope)
+            for block in _list_at(page, self.groups) if self.groups else [page]:
+                _require(block, (self.at,), "the payload")
+                times += self._times(block[self.at])
+        return Contents(len(times), None, max(times, default=None))
+
+    def _times(self, block: Any) -> list[datetime]:
+        _require(block, ("columns", "data"), self.at)
+        columns = align([str(name) for name in block["columns"]], block["data"])
+        missing = [name for name in self.required if name not in columns]
+        if missing:
+            raise ShapeError(f"columns missing: {', '.join(missing)}; found {', '.join(columns)}")
+        position = columns.index(TIME_COLUMN)
+        return [instant(row[position], TIME_COLUMN) for row in block["data"]]
+
+
+@dataclass(frozen=True)
+class Single:
+    """One object with the keys of `required`; `snapshot` names the key of its time."""
+
+    required: tuple[str, ...]
+    snapshot: str
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents:  # noqa: ARG002  # the protocol's signature
+        _require(pages[0], self.required, "the payload")
+        moment = instant(pages[0][self.snapshot], self.snapshot)
+        return Contents(1, moment, moment)
+
+
+def align(columns: list[str], rows: Sequence[Any]) -> list[str]:
+    """The column names that the values of every row belong to. Raises `ShapeError` when that is not certain."""
+    if len(set(columns)) < len(columns):
+        raise ShapeError(f"a column name stands twice: {', '.join(columns)}")
+    lengths = {len(row) if isinstance(row, list) else -1 for row in rows}
+    if lengths <= {len(columns)}:
+        return columns
+    if lengths == {len(columns) - 1} and columns[0] == "coin":
+        return columns[1:]
+    raise ShapeError(f"{len(columns)} columns declared, rows have {', '.join(map(str, sorted(lengths)))} values")
+
+
+def instant(value: Any, name: str | None) -> datetime:
+    """A UTC instant from ISO 8601 text with its offset stated. Raises `ShapeError` for anything else."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ShapeError(f"{name} is not an ISO 8601 time: {str(value)[:60]}") from None
+    if moment.tzinfo is None:
+        raise ShapeError(f"{name} has no time zone: {value}")
+    return moment.astimezone(UTC)
+
+
+def _list_at(page: Any, key: str | None) -> list[Any]:
+    value = page if key is None else page.get(key) if isinstance(page, dict) else None
+    if not isinstance(value, list):
+        raise ShapeError(f"no list {'under ' + key if key else 'in the payload'}; found {_describe(page)}")
+    return value
+
+
+def _require(record: Any, names: Iterable[str], where: str) -> None:
+    if not isinstance(record, dict):
+        raise ShapeError(f"{where} is no object but {_describe(record)}")
+    missing = [name for name in names if name not in record]
+    if missing:
+        raise ShapeError(f"{where} lacks {', '.join(missing)}; found {_describe(record)}")
+
+
+def _require_coin(page: Any, key: str | None, scope: str) -> None:
+    if key is None:
+        return
+    _require(page, (key,), "the payload")
+    if page[key] != scope:
+        raise ShapeError(f"asked for {scope!r}, got {str(page[key])[:60]!r}")
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object with " + (", ".join(map(str, list(value)[:12])) or "no keys")
+    return f"{type(value).__name__} {str(value)[:60]!r}"
