@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 import duckdb
 
@@ -120,9 +121,7 @@ def note_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, jud
     )  # fmt: skip
 
 
-def note_fetch(
-    connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, payload_id: str | None
-) -> None:
+def note_fetch(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, payload_id: str | None) -> None:
     """Record the verdict of one fetch."""
     connection.execute(
         "insert into ops.fetches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -140,7 +139,7 @@ def naive(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _one(connection: duckdb.DuckDBPyConnection, sql: str, *values: object) -> tuple[object, ...]:  # type: ignore[type-arg]
+def _one(connection: duckdb.DuckDBPyConnection, sql: str, *values: object) -> tuple[Any, ...]:
     row = connection.execute(sql, list(values)).fetchone()
     assert row is not None, "an aggregate always has a row"
     return row

@@ -58,20 +58,14 @@ class RowCounts:
     snapshot_at: datetime | None
 
 
-def insert_documents(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin, documents: Sequence[str]
-) -> None:
+def insert_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin, documents: Sequence[str]) -> None:
     """One raw row per page of the payload."""
     marks = ", ".join("?" for _ in range(2 + len(origin.values())))
     for part, document in enumerate(documents):
-        connection.execute(
-            f"insert into raw.{quoted(table.name)} values ({marks})", [part, document, *origin.values()]
-        )
+        connection.execute(f"insert into raw.{quoted(table.name)} values ({marks})", [part, document, *origin.values()])
 
 
-def insert_rows(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin, vault: Vault, part: Part
-) -> RowCounts:
+def insert_rows(connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin, vault: Vault, part: Part) -> RowCounts:
     """Move a CSV file or JSON array into its raw table, and count it.
 
     Unknown columns are kept together in `_extra`. Raises `LoadError` for text that is neither CSV nor a JSON array, for a

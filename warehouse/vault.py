@@ -17,7 +17,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -157,7 +157,7 @@ class BodyWriter:
             self._encoding = ".lz4"
             return self._raw
         self._encoding = ".zst"
-        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(self._raw, closefd=False)  # type: ignore[return-value]
+        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(self._raw, closefd=False)
 
 
 class Vault:
@@ -187,9 +187,11 @@ class Vault:
         temporary.replace(folder / f"{record.slot:%H%M}-{record.fetch_id}.json")
         sync_folder(folder)
 
-    def records(self, dataset: str | None = None) -> Iterator[FetchRecord]:
-        """Every fetch record (of one dataset), in the order the fetches finished."""
-        found = [FetchRecord.from_json(path.read_text("utf-8")) for path in self.root.glob(f"{dataset or '*'}/*-*-*/*.json")]
+    def records(self, dataset: str | None = None, since: date | None = None) -> Iterator[FetchRecord]:
+        """Every fetch record (of one dataset, of slots since a UTC day), in the order the fetches finished."""
+        first = since.isoformat() if since else ""
+        days = [day for day in self.root.glob(f"{dataset or '*'}/*-*-*") if day.name >= first]
+        found = [FetchRecord.from_json(path.read_text("utf-8")) for day in days for path in day.glob("*.json")]
         yield from sorted(found, key=lambda record: (record.finished_at, record.fetch_id))
 
     def latest(self, dataset: str, scope: str = "") -> FetchRecord | None:
@@ -256,9 +258,9 @@ def _decompressed(file: BinaryIO, suffix: str) -> contextlib.AbstractContextMana
     import gzip
 
     if suffix == ".zst":
-        return zstandard.ZstdDecompressor().stream_reader(file, closefd=False)  # type: ignore[return-value]
+        return zstandard.ZstdDecompressor().stream_reader(file, closefd=False)
     if suffix == ".gz":
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=file)
     if suffix == ".lz4":
-        return lz4.frame.LZ4FrameFile(file)  # type: ignore[no-any-return]
+        return lz4.frame.LZ4FrameFile(file)
     return contextlib.nullcontext(file)

@@ -55,9 +55,7 @@ def _too_many(headers: Mapping[str, str], body: bytes, now: datetime) -> HyperTr
     values = _json_object(body)
     if {"limit", "current"} <= values.keys() or b"daily limit" in body.lower():
         plan = f" of plan {values['plan']}" if "plan" in values else ""
-        return QuotaSpentError(
-            f"the day's quota{plan} is spent ({values.get('current', '?')} of {values.get('limit', '?')})"
-        )
+        return QuotaSpentError(f"the day's quota{plan} is spent ({values.get('current', '?')} of {values.get('limit', '?')})")
     wait_s = _seconds(values.get("retry_after"), now)
     if wait_s is None:
         wait_s = _seconds(headers.get("retry-after"), now)

@@ -161,9 +161,7 @@ class Client(Generic[StoredT]):
         if answer.status_code in (301, 302, 303, 307, 308) and "location" in answer.headers:
             return answer.headers["location"]
         if answer.status_code != 200:
-            raise self._noted(
-                api_error(answer.status_code, answer.headers, await _beginning(answer), datetime.now(UTC))
-            )
+            raise self._noted(api_error(answer.status_code, answer.headers, await _beginning(answer), datetime.now(UTC)))
         chunks = _capped(answer, cap_bytes)
         first = b""
         async for chunk in chunks:

@@ -1,0 +1,169 @@
+"""One sweep: everything due at one slot, asked for together, each payload in the vault the moment it is whole.
+
+Belongs here: which scopes are asked, state readings around a sweep, turning errors into verdicts. Does not: HTTP
+(`hypertracker.client`), verdicts on content (`landing`), what is due when (`planning`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from orchestration.clock import Clock
+from orchestration.hypertracker.client import Client, Tally
+from orchestration.hypertracker.datasets import BY_NAME, Dataset, Dating
+from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError
+from orchestration.hypertracker.shapes import ShapeError, instant
+from orchestration.planning.slots import slot_at
+from warehouse.ledger import Verdict
+from warehouse.vault import BodyWriter, FetchRecord, Part, Vault, new_fetch_id
+
+MOST_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One (dataset, scope, slot) to be filled."""
+
+    dataset: Dataset
+    scope: str
+    slot: datetime
+
+
+class Sweep:
+    """Fills asks concurrently and keeps every outcome in the vault.
+
+    A refused token or a spent quota ends the sweep: what was not asked is recorded as failed, with that reason.
+    `on_record` is told of every finished fetch, for progress.
+    """
+
+    def __init__(
+        self, client: Client[Part], vault: Vault, clock: Clock, on_record: Callable[[FetchRecord], None] | None = None
+    ) -> None:
+        self._client, self._vault, self._clock = client, vault, clock
+        self._on_record = on_record
+        self._ended_by: HyperTrackerError | None = None
+
+    async def run(self, asks: Sequence[Ask]) -> list[FetchRecord]:
+        """Every fetch made, in the order it finished, state readings among them.
+
+        Payloads that carry no time are dated by the provider's `lastUpdate`, read before and after. Where it moved in
+        between, they are asked for once more.
+        """
+        late = [ask for ask in asks if self._is_too_late(ask)]
+        records = [self._keep(self._missed(ask)) for ask in late]
+        timely = [ask for ask in asks if ask not in late and ask.dataset.name != "state_status"]
+        wants_state = any(ask not in late and ask.dataset.name == "state_status" for ask in asks)
+        await self._settle(timely)
+        for _ in range(MOST_ROUNDS):
+            dated = [ask for ask in timely if ask.dataset.dating is Dating.STATE]
+            before = await self._read_state(records) if dated or wants_state else None
+            found = await asyncio.gather(*(self._fetch(ask, before) for ask in timely))
+            after = await self._read_state(records) if dated else None
+            found = [self._closed(record, after) for record in found]
+            records += found
+            timely = [ask for ask, record in zip(timely, found, strict=True) if self._rolled_over(record)]
+            wants_state = False
+            if not timely or self._ended_by:
+                break
+        return records
+
+    async def _settle(self, asks: Sequence[Ask]) -> None:
+        """Some payloads are published a little after their slot."""
+        if asks:
+            await self._clock.wait_until(max(_settled_at(ask) for ask in asks))
+
+    async def _read_state(self, records: list[FetchRecord]) -> datetime | None:
+        """The provider's `lastUpdate`; None where it cannot be had, and then slots date the payloads."""
+        dataset = BY_NAME["state_status"]
+        record = await self._fetch(Ask(dataset, "", slot_at(dataset.cadence, self._clock.now())), None)
+        records.append(record)
+        if record.outcome != "received":
+            return None
+        try:
+            value = json.loads(self._vault.read(record.parts[0]))
+            return instant(value.get("lastUpdate") if isinstance(value, dict) else None, "lastUpdate")
+        except (ShapeError, ValueError):
+            return None
+
+    async def _fetch(self, ask: Ask, state: datetime | None) -> FetchRecord:
+        started_at, tally = self._clock.now(), Tally()
+        record = FetchRecord(
+            new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, started_at, started_at, Verdict.FAILED.value,
+            state_before=state if ask.dataset.dating is Dating.STATE else None,
+        )  # fmt: skip
+        if self._ended_by is not None:
+            reason = f"not asked: {self._ended_by}"
+            return self._keep(replace(record, reason=reason, mend=self._ended_by.mend))
+        try:
+            parts = await self._client.fetch(ask.dataset, ask.scope, ask.slot, _Bodies(self._vault, ask), tally)
+        except HyperTrackerError as error:
+            if isinstance(error, TokenError | QuotaSpentError):
+                self._ended_by = error
+            outcome = Verdict.ABSENT if isinstance(error, NotFoundError) else Verdict.FAILED
+            record = replace(record, outcome=outcome.value, reason=str(error), mend=error.mend)
+        else:
+            record = replace(record, outcome="received", parts=parts)
+        return self._keep(replace(record, finished_at=self._clock.now(), requests_spent=tally.requests))
+
+    def _closed(self, record: FetchRecord, after: datetime | None) -> FetchRecord:
+        if record.outcome != "received" or record.state_before is None:
+            return record
+        closed = replace(record, state_after=after)
+        self._vault.keep(closed)
+        return closed
+
+    def _rolled_over(self, record: FetchRecord) -> bool:
+        return record.outcome == "received" and record.state_before is not None and record.state_before != record.state_after
+
+    def _is_too_late(self, ask: Ask) -> bool:
+        return ask.dataset.is_current_state and self._clock.now() >= ask.slot + ask.dataset.cadence.step
+
+    def _missed(self, ask: Ask) -> FetchRecord:
+        now = self._clock.now()
+        reason = (
+            f"asked at {now:%Y-%m-%d %H:%M:%S}, when the state of {ask.slot:%H:%M} was gone: the provider serves the present only"
+        )
+        return FetchRecord(
+            new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, now, now, Verdict.MISSED.value, reason=reason,
+            mend="nothing heals it; keep the schedules running",
+        )  # fmt: skip
+
+    def _keep(self, record: FetchRecord) -> FetchRecord:
+        self._vault.keep(record)
+        if self._on_record:
+            self._on_record(record)
+        return record
+
+
+class _Bodies:
+    """The vault as the client's body store, for one ask."""
+
+    def __init__(self, vault: Vault, ask: Ask) -> None:
+        self._vault, self._ask = vault, ask
+
+    def new_body(self) -> contextlib.AbstractContextManager[BodyWriter]:
+        return self._vault.new_body(self._ask.dataset.name, self._ask.slot, self._ask.dataset.suffix)
+
+    def read(self, part: Part) -> bytes:
+        return self._vault.read(part)
+
+
+def listed_coins(vault: Vault) -> list[str]:
+    """Every coin of the newest list of coins in the vault, largest open value first; empty where there is none yet."""
+    record = vault.latest("coins")
+    if record is None:
+        return []
+    try:
+        rows = json.loads(vault.read(record.parts[0]))
+        return [row["coin"] for row in sorted(rows, key=lambda row: -float(row["totalValue"]))]
+    except (ValueError, TypeError, KeyError):
+        return []
+
+
+def _settled_at(ask: Ask) -> datetime:
+    return ask.slot + timedelta(seconds=ask.dataset.settle_s)

@@ -1,0 +1,164 @@
+"""From a fetch in the vault to rows in raw and a verdict in the ledger.
+
+Belongs here: deciding the verdict of one fetch. Does not: asking the API (`collecting`), moving rows (`warehouse.load`).
+A pure consequence of the record, its bytes and what was loaded before, so that replaying the vault gives the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import duckdb
+
+from orchestration.hypertracker.datasets import BY_NAME, DATASETS, Dataset, Dating
+from orchestration.hypertracker.shapes import Contents, ShapeError
+from warehouse import ledger
+from warehouse.ledger import Judgement, Verdict
+from warehouse.load import LoadError, Origin, insert_documents, insert_rows
+from warehouse.raw_tables import RawTable, create_raw_tables
+from warehouse.vault import FetchRecord, Vault, VaultError
+
+POLL_AGAIN = "run the same `htw poll` again"
+QUARANTINE_MEND = "the payload is kept in the vault; after a fix `htw rebuild` reads it again"
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the ledger and the raw tables of every dataset; may be called again."""
+    ledger.create_ledger(connection)
+    create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
+
+
+def raw_table(dataset: Dataset) -> RawTable:
+    """A registry record as the warehouse sees it."""
+    if dataset.shape is not None:
+        return RawTable(dataset.name)
+    kind = "csv" if dataset.suffix == ".csv" else "json_rows"
+    return RawTable(dataset.name, kind, dataset.columns, dataset.scope_column, dataset.time_column)  # type: ignore[arg-type]
+
+
+def land_all(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, records: Iterable[FetchRecord]
+) -> Iterator[tuple[FetchRecord, Judgement]]:
+    """Land records one by one, each in a transaction of its own: a bad payload costs its own slot only."""
+    for record in records:
+        yield record, land(connection, vault, record)
+
+
+def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:
+    """The verdict on one fetch, with its rows in raw where it is `loaded`. Landing a record again changes nothing."""
+    if ledger.is_recorded(connection, record.fetch_id):
+        return Judgement(Verdict.UNCHANGED, "already in the ledger")
+    if record.outcome != "received":
+        return _note(connection, record, Judgement(Verdict(record.outcome), record.reason, record.mend), None)
+    if doubt := _doubt(record):
+        return _note(connection, record, doubt, None)
+    if repeated := ledger.repeated_payload(connection, record):
+        return _note(connection, record, Judgement(Verdict.UNCHANGED, "the same bytes as the slot before"), repeated)
+    if ledger.is_loaded(connection, record.payload_id):
+        return _note(connection, record, Judgement(Verdict.LOADED, "the same bytes as an earlier fetch"), record.payload_id)
+    try:
+        with ledger.transaction(connection):
+            return _load(connection, vault, record)
+    except (ShapeError, LoadError, VaultError) as error:
+        return _note(connection, record, Judgement(Verdict.QUARANTINED, str(error), QUARANTINE_MEND), None)
+
+
+def _load(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:
+    dataset, load_seq = BY_NAME[record.dataset], ledger.next_load_seq(connection)
+    judgement = _insert(connection, vault, record, dataset, load_seq)
+    if judgement.verdict is Verdict.EMPTY:
+        return _note(connection, record, judgement, None)
+    ledger.note_payload(connection, record, judgement, load_seq)
+    return _note(connection, record, judgement, record.payload_id)
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, dataset: Dataset, load_seq: int
+) -> Judgement:
+    if dataset.shape is None:
+        return _insert_rows(connection, vault, record, dataset, load_seq)
+    texts = [_text(vault.read(part)) for part in record.parts]
+    contents = dataset.shape.inspect([_parsed(text) for text in texts], record.scope)
+    if contents.row_count == 0:
+        return Judgement(Verdict.EMPTY, "the provider sent no records")
+    snapshot_at, basis = snapshot_time(record, dataset, contents.snapshot_at)
+    origin = _origin(record, snapshot_at, basis, load_seq)
+    insert_documents(connection, raw_table(dataset), origin, texts)
+    return _loaded(contents, snapshot_at, basis)
+
+
+def _insert_rows(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, dataset: Dataset, load_seq: int
+) -> Judgement:
+    snapshot_at, basis = snapshot_time(record, dataset, None)
+    table, origin = raw_table(dataset), _origin(record, snapshot_at, basis, load_seq)
+    counts = insert_rows(connection, table, origin, vault, record.parts[0])
+    if counts.row_count == 0:
+        return Judgement(Verdict.EMPTY, "the provider sent no rows")
+    if counts.row_count == counts.foreign_row_count:
+        raise LoadError(f"none of the {counts.row_count} rows is of {record.scope!r}")
+    contents = Contents(counts.row_count, counts.snapshot_at or snapshot_at, counts.snapshot_at or snapshot_at)
+    return _loaded(contents, contents.snapshot_at, basis, counts.foreign_row_count)
+
+
+def snapshot_time(record: FetchRecord, dataset: Dataset, own: datetime | None) -> tuple[datetime | None, str | None]:
+    """When the provider saw what it sent, and how we know: `payload`, `state` or `slot`; nothing for a series."""
+    if dataset.dating is Dating.SERIES:
+        return None, None
+    if dataset.dating is Dating.PAYLOAD:
+        return own, "payload"
+    if dataset.dating is Dating.STATE and record.state_before is not None:
+        return record.state_before, "state"
+    return record.slot, "slot"
+
+
+def _doubt(record: FetchRecord) -> Judgement | None:
+    """A payload that may mix two states of the market, or whose sweep never ended."""
+    if BY_NAME[record.dataset].dating is not Dating.STATE or record.state_before is None:
+        return None
+    if record.state_after is None:
+        return Judgement(Verdict.INCOMPLETE, "the sweep was cut off before the state was read again", POLL_AGAIN)
+    if record.state_after != record.state_before:
+        moved = f"the state moved from {record.state_before:%H:%M:%S} to {record.state_after:%H:%M:%S} during the sweep"
+        return Judgement(Verdict.INCOMPLETE, moved, POLL_AGAIN)
+    return None
+
+
+def _loaded(contents: Contents, snapshot_at: datetime | None, basis: str | None, foreign: int = 0) -> Judgement:
+    return Judgement(
+        Verdict.LOADED, row_count=contents.row_count, foreign_row_count=foreign, snapshot_at=snapshot_at,
+        snapshot_at_basis=basis, newest_at=contents.newest_at or snapshot_at,
+    )  # fmt: skip
+
+
+def _origin(record: FetchRecord, snapshot_at: datetime | None, basis: str | None, load_seq: int) -> Origin:
+    return Origin(record.payload_id, record.scope, record.slot, record.finished_at, snapshot_at, basis, load_seq)
+
+
+def _note(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, payload_id: str | None) -> Judgement:
+    ledger.note_fetch(connection, record, judgement, payload_id)
+    return judgement
+
+
+def _text(body: bytes) -> str:
+    if not body.strip():
+        raise ShapeError("0 bytes")
+    if body.lstrip().startswith(b"<"):
+        raise ShapeError(f"HTML or XML instead of JSON: {' '.join(body[:120].decode('utf-8', 'replace').split())}")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ShapeError(f"not UTF-8 text: {error}") from None
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ShapeError(f"no JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a number")

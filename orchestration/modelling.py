@@ -1,0 +1,144 @@
+"""Running dbt inside this process, with a manifest parsed beforehand.
+
+Belongs here: preparing the manifest, one `dbt build` of a selection, reading results and descriptions out of dbt. Does not:
+Dagster's view of the models (`assets.dbt_models`), the models themselves (`dbt_project`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warehouse.connection import WarehouseError, writer_lock
+from warehouse.publish import Mart
+
+PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"
+TARGET_DIR = PROJECT_DIR / "target"
+MANIFEST_FILE = TARGET_DIR / "manifest.json"
+WAREHOUSE_VARIABLE = "HTW_WAREHOUSE_FILE"
+SOURCE_KINDS = ("*.sql", "*.yml", "*.csv", "*.md")
+
+
+class BuildError(WarehouseError):
+    """dbt could not build or a test failed; the published copy stays as it was."""
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """How one dbt node ended: `status` is dbt's word, `failures` the rows a test found."""
+
+    unique_id: str
+    status: str
+    message: str
+    failures: int
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        return self.status in ("error", "fail", "runtime error")
+
+
+def prepare_manifest() -> dict[str, Any]:
+    """The dbt manifest, parsed anew when the project changed since; takes seconds then, milliseconds otherwise."""
+    if not _is_fresh():
+        with _dbt_environment(PROJECT_DIR / "parse" / "warehouse.duckdb"):
+            result = _runner().invoke(["parse", "--quiet", *_folders(TARGET_DIR)])
+        if not result.success:
+            raise BuildError(f"dbt cannot read {PROJECT_DIR.name}: {result.exception}")
+    manifest: dict[str, Any] = json.loads(MANIFEST_FILE.read_text("utf-8"))
+    return manifest
+
+
+def build(warehouse_file: Path, target_dir: Path, select: Sequence[str] = (), full_refresh: bool = False) -> list[NodeResult]:
+    """Build and test models (all, or a dbt selection) in the working file, under the writer lock.
+
+    Unit tests are left out: they test code, not data. Raises `BuildError` naming what failed.
+    """
+    prepare_manifest()
+    arguments = ["build", "--quiet", "--exclude", "resource_type:unit_test", *_folders(target_dir)]
+    arguments += ["--select", *select] if select else []
+    arguments += ["--full-refresh"] if full_refresh else []
+    with writer_lock(warehouse_file), _dbt_environment(warehouse_file):
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        try:
+            outcome = _runner(_stored_manifest()).invoke(arguments)
+        finally:
+            # Until then the file stays open in this process, and every other one is refused.
+            DuckDBConnectionManager.close_all_connections()
+    if outcome.result is None:
+        raise BuildError(f"dbt stopped: {outcome.exception}")
+    return [_node_result(result) for result in outcome.result.results]
+
+
+def raise_for_failures(results: Sequence[NodeResult]) -> None:
+    """Raise `BuildError` naming every model and test that failed."""
+    failed = [result for result in results if result.failed]
+    if failed:
+        lines = "; ".join(f"{result.unique_id.split('.')[2]}: {result.message or result.status}" for result in failed)
+        raise BuildError(f"{len(failed)} dbt nodes failed, so nothing was published: {lines}")
+
+
+def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
+    """Every mart with its descriptions and key, as the publisher wants them."""
+    marts = []
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "model" and node["schema"] == "marts":
+            columns = {name: column["description"] for name, column in node["columns"].items()}
+            sort_by = tuple(node["config"].get("meta", {}).get("sort_by", ()))
+            marts.append(Mart(node["name"], node["description"], columns, sort_by))
+    return sorted(marts, key=lambda mart: mart.name)
+
+
+def _node_result(result: Any) -> NodeResult:
+    return NodeResult(
+        result.node.unique_id, str(result.status), str(result.message or ""), result.failures or 0, result.execution_time
+    )
+
+
+def _is_fresh() -> bool:
+    if not MANIFEST_FILE.exists() or not (TARGET_DIR / "partial_parse.msgpack").exists():
+        return False
+    parsed_at = MANIFEST_FILE.stat().st_mtime
+    folders = [path for path in PROJECT_DIR.iterdir() if path.is_dir() and path.name not in ("target", "logs")]
+    sources = [file for folder in folders for kind in SOURCE_KINDS for file in folder.rglob(kind)]
+    sources += [PROJECT_DIR / "dbt_project.yml", PROJECT_DIR / "profiles.yml"]
+    return all(source.stat().st_mtime < parsed_at for source in sources)
+
+
+def _stored_manifest() -> Any:
+    from dbt.contracts.graph.manifest import Manifest
+
+    manifest = Manifest.from_msgpack((TARGET_DIR / "partial_parse.msgpack").read_bytes())  # type: ignore[attr-defined]
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _runner(manifest: Any = None) -> Any:
+    from dbt.cli.main import dbtRunner
+
+    return dbtRunner(manifest=manifest)
+
+
+def _folders(target_dir: Path) -> list[str]:
+    project = str(PROJECT_DIR)
+    return ["--project-dir", project, "--profiles-dir", project, "--target-path", str(target_dir), "--log-path", str(target_dir)]
+
+
+@contextlib.contextmanager
+def _dbt_environment(warehouse_file: Path) -> Iterator[None]:
+    """dbt's profile names the working file by this variable."""
+    before = os.environ.get(WAREHOUSE_VARIABLE)
+    os.environ[WAREHOUSE_VARIABLE] = str(warehouse_file)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[WAREHOUSE_VARIABLE]
+        else:
+            os.environ[WAREHOUSE_VARIABLE] = before

@@ -1,0 +1,133 @@
+"""The pipeline as four verbs over one data folder: poll, build, publish, rebuild. Dagster and the command line both use it.
+
+Belongs here: wiring settings, client, vault, warehouse and dbt together. Does not: any of their work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from orchestration import modelling
+from orchestration.clock import Clock, SystemClock
+from orchestration.collecting import Ask, Sweep, listed_coins
+from orchestration.hypertracker.client import Client
+from orchestration.hypertracker.datasets import BY_NAME, Dataset
+from orchestration.landing import land_all, prepare
+from orchestration.planning.slots import slot_at
+from orchestration.settings import Settings
+from warehouse.connection import open_writer
+from warehouse.ledger import Judgement, is_recorded
+from warehouse.publish import Published, publish_file
+from warehouse.vault import FetchRecord, Part, Vault
+
+PENDING_LOOKBACK = timedelta(days=2)
+SWEEP_PATIENCE = timedelta(minutes=15)
+Progress = Callable[[FetchRecord], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One fetch and what became of it."""
+
+    record: FetchRecord
+    judgement: Judgement
+
+
+class Pipeline:
+    """Everything below one `HTW_DATA_DIR`. Cheap to make; opens nothing until a verb is called."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.vault = Vault(settings.vault_dir)
+
+    def poll(self, datasets: Sequence[Dataset], slot: datetime, on_record: Progress | None = None) -> list[Outcome]:
+        """Ask for every scope of the datasets at a slot (UTC), keep the bytes, load them. State readings are among the outcomes.
+
+        Nothing is held locked while waiting for the network.
+        """
+        self.vault.create()
+        records = asyncio.run(self._collect(datasets, slot, on_record))
+        return self.load(records)
+
+    def load(self, records: Sequence[FetchRecord]) -> list[Outcome]:
+        """Land fetches in raw and ledger, together with any that an interrupted run left in the vault."""
+        with open_writer(self.settings.warehouse_file) as connection:
+            prepare(connection)
+            known = {record.fetch_id for record in records}
+            left = [record for record in self._recent() if record.fetch_id not in known]
+            pending = [record for record in left if not is_recorded(connection, record.fetch_id)]
+            return [Outcome(*landed) for landed in land_all(connection, self.vault, [*pending, *records])]
+
+    def build(self, select: Sequence[str] = (), full_refresh: bool = False) -> list[modelling.NodeResult]:
+        """One dbt build of what `select` names (all models by default). Raises `BuildError` only when dbt could not run."""
+        target_dir = self.settings.data_dir / "dbt"
+        return modelling.build(self.settings.warehouse_file, target_dir, select, full_refresh)
+
+    def publish(self) -> Published:
+        """Publish the marts as they are; the caller has seen the build and its tests succeed."""
+        marts = modelling.described_marts(modelling.prepare_manifest())
+        with open_writer(self.settings.warehouse_file) as connection:
+            return publish_file(connection, self.settings.published_dir, marts, self.clock.now())
+
+    def rebuild(self, on_record: Progress | None = None) -> int:
+        """Make the working file again from the vault alone, offline, and publish it. The number of fetches replayed.
+
+        The new file is built aside and takes the old one's place only when its build and tests succeeded.
+        """
+        aside = self.settings.data_dir / "rebuilding" / self.settings.warehouse_file.name
+        shutil.rmtree(aside.parent, ignore_errors=True)
+        count = self._replay(aside, on_record)
+        results = modelling.build(aside, self.settings.data_dir / "dbt")
+        modelling.raise_for_failures(results)
+        self._take_place(aside)
+        self.publish()
+        return count
+
+    def _replay(self, file: Path, on_record: Progress | None) -> int:
+        count = 0
+        with open_writer(file) as connection:
+            prepare(connection)
+            for record, _ in land_all(connection, self.vault, self.vault.records()):
+                count += 1
+                if on_record:
+                    on_record(record)
+        return count
+
+    def _take_place(self, aside: Path) -> None:
+        from warehouse.connection import writer_lock
+
+        with writer_lock(self.settings.warehouse_file):
+            self.settings.warehouse_file.with_suffix(".duckdb.wal").unlink(missing_ok=True)
+            aside.replace(self.settings.warehouse_file)
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+    async def _collect(self, datasets: Sequence[Dataset], slot: datetime, on_record: Progress | None) -> list[FetchRecord]:
+        async with Client[Part](self.settings.access()) as client:
+            first: list[FetchRecord] = []
+            if any(dataset.is_per_coin for dataset in datasets) and self.settings.needs_universe:
+                first = await self._learn_coins(client, on_record)
+            asks = [Ask(dataset, scope, slot) for dataset in datasets for scope in self._scopes(dataset)]
+            return first + await Sweep(client, self.vault, self.clock, on_record).run(asks)
+
+    async def _learn_coins(self, client: Client[Part], on_record: Progress | None) -> list[FetchRecord]:
+        """The list of coins is asked for where none was ever kept: without it nobody knows the largest coins."""
+        if listed_coins(self.vault):
+            return []
+        dataset = BY_NAME["coins"]
+        ask = Ask(dataset, "", slot_at(dataset.cadence, self.clock.now()))
+        return await Sweep(client, self.vault, self.clock, on_record).run([ask])
+
+    def _scopes(self, dataset: Dataset) -> list[str]:
+        return self.settings.wanted_coins(listed_coins(self.vault)) if dataset.is_per_coin else [""]
+
+    def _recent(self) -> list[FetchRecord]:
+        """Fetches of the last days that are not still being made by a sweep of another process."""
+        now = self.clock.now()
+        records = self.vault.records(since=(now - PENDING_LOOKBACK).date())
+        return [record for record in records if record.finished_at < now - SWEEP_PATIENCE]

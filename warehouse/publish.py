@@ -1,0 +1,152 @@
+"""The published file: what readers open, a new version a publish, swapped in as one step.
+
+Belongs here: writing a version, swapping the symlink, keeping the last few. Does not: the lake (`lake`), or which marts exist
+(the caller says, from the dbt manifest). Readers keep whatever version they have open; new ones see the new version at once.
+A version is written through SQL on the writer's own connection: opening the working file a second way drops DuckDB's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from warehouse.raw_tables import quoted
+
+STABLE_NAME = "hypertracker.duckdb"
+VERSIONS_KEPT = 3
+INTERNAL_PREFIX = "_"
+
+
+@dataclass(frozen=True)
+class Mart:
+    """One table to publish: its description, that of its columns, and the columns its rows are sorted by."""
+
+    name: str
+    description: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    sort_by: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publish did; `path` is None when nothing had changed since the last one."""
+
+    path: Path | None
+    row_counts: Mapping[str, int]
+
+
+def publish_file(connection: duckdb.DuckDBPyConnection, folder: Path, marts: Sequence[Mart], now: datetime) -> Published:
+    """Publish all marts as one new version below `folder`, unless nothing was loaded or modelled since the last.
+
+    `connection` is the open working file. Until the last statement readers see the version before.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sequence = _loaded_up_to(connection)
+    fingerprint = f"{sequence}/{hash_of(marts)}"
+    if _published_fingerprint(folder) == fingerprint:
+        return Published(None, {})
+    version = folder / f"hypertracker-{now:%Y%m%dT%H%M%S%f}Z.duckdb"
+    unfinished = version.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    counts = _write_version(connection, unfinished, marts, now, fingerprint)
+    _sync(unfinished)
+    unfinished.replace(version)
+    _point_to(folder / STABLE_NAME, version)
+    _drop_old(folder)
+    return Published(version, counts)
+
+
+def hash_of(marts: Sequence[Mart]) -> str:
+    """Changes when a mart, a column or a description does."""
+    import hashlib
+
+    return hashlib.sha256(repr(sorted(marts, key=lambda mart: mart.name)).encode()).hexdigest()[:16]
+
+
+def _write_version(
+    connection: duckdb.DuckDBPyConnection, path: Path, marts: Sequence[Mart], now: datetime, fingerprint: str
+) -> dict[str, int]:
+    connection.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as edition")
+    try:
+        connection.execute("create schema edition.marts")
+        counts = {mart.name: _copy(connection, mart) for mart in marts}
+        connection.execute(
+            "create table edition.main.edition as select $1::timestamp as published_at, $2::varchar as fingerprint",
+            [now.replace(tzinfo=None), fingerprint],
+        )
+        connection.execute("comment on table edition.main.edition is 'This version of the file: when it was published (UTC).'")
+        connection.execute("checkpoint edition")
+    finally:
+        connection.execute("detach edition")
+    return counts
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart) -> int:
+    target = f"edition.marts.{quoted(mart.name)}"
+    internal = ", ".join(quoted(name) for name in _columns(connection, mart.name) if name.startswith(INTERNAL_PREFIX))
+    exclude = f"exclude ({internal})" if internal else ""
+    order = f"order by {', '.join(quoted(name) for name in mart.sort_by)}" if mart.sort_by else ""
+    connection.execute(f"create table {target} as select * {exclude} from marts.{quoted(mart.name)} {order}")
+    connection.execute(f"comment on table {target} is {_literal(mart.description)}")
+    for name, description in mart.columns.items():
+        if not name.startswith(INTERNAL_PREFIX):
+            connection.execute(f"comment on column {target}.{quoted(name)} is {_literal(description)}")
+    row = connection.execute(f"select count(*) from {target}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, mart: str) -> list[str]:
+    rows = connection.execute(
+        "select column_name from information_schema.columns where table_schema = 'marts' and table_name = ? "
+        "and table_catalog = current_database() order by ordinal_position",
+        [mart],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _loaded_up_to(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("select coalesce(max(load_seq), 0) from ops.payloads").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _published_fingerprint(folder: Path) -> str | None:
+    """That of the version readers see now; None where there is none, or it cannot be read."""
+    path = folder / STABLE_NAME
+    if not path.exists():
+        return None
+    try:
+        with duckdb.connect(str(path.resolve()), read_only=True) as published:
+            row = published.execute("select fingerprint from main.edition").fetchone()
+            return str(row[0]) if row else None
+    except duckdb.Error:
+        return None
+
+
+def _point_to(stable: Path, version: Path) -> None:
+    fresh = stable.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(version.name)
+    fresh.replace(stable)
+
+
+def _drop_old(folder: Path) -> None:
+    """Remove all but the newest versions; a reader that has one open keeps it."""
+    versions = sorted(folder.glob("hypertracker-*Z.duckdb"))
+    for version in versions[:-VERSIONS_KEPT]:
+        version.unlink(missing_ok=True)
+    for leftover in folder.glob("hypertracker-*Z.unfinished*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _literal(text: str) -> str:
+    return "'" + " ".join(text.split()).replace("'", "''") + "'"
