@@ -114,7 +114,7 @@ def _is_fresh() -> bool:
 def _stored_manifest() -> Any:
     from dbt.contracts.graph.manifest import Manifest
 
-    manifest = Manifest.from_msgpack((TARGET_DIR / "partial_parse.msgpack").read_bytes())  # type: ignore[attr-defined]
+    manifest = Manifest.from_msgpack((TARGET_DIR / "partial_parse.msgpack").read_bytes())
     manifest.build_flat_graph()
     return manifest
 

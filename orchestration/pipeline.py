@@ -20,7 +20,7 @@ from orchestration.hypertracker.datasets import BY_NAME, Dataset
 from orchestration.landing import land_all, prepare
 from orchestration.planning.slots import slot_at
 from orchestration.settings import Settings
-from warehouse.connection import open_writer
+from warehouse.connection import open_writer, writer_lock
 from warehouse.ledger import Judgement, is_recorded
 from warehouse.publish import Published, publish_file
 from warehouse.vault import FetchRecord, Part, Vault
@@ -100,8 +100,6 @@ class Pipeline:
         return count
 
     def _take_place(self, aside: Path) -> None:
-        from warehouse.connection import writer_lock
-
         with writer_lock(self.settings.warehouse_file):
             self.settings.warehouse_file.with_suffix(".duckdb.wal").unlink(missing_ok=True)
             aside.replace(self.settings.warehouse_file)

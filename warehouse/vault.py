@@ -11,6 +11,7 @@ compressed are kept as they came. Scopes never appear in paths: a coin may be na
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -255,12 +256,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def _decompressed(file: BinaryIO, suffix: str) -> contextlib.AbstractContextManager[BinaryIO]:
-    import gzip
-
     if suffix == ".zst":
         return zstandard.ZstdDecompressor().stream_reader(file, closefd=False)
     if suffix == ".gz":
-        return gzip.GzipFile(fileobj=file)
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
     if suffix == ".lz4":
         return lz4.frame.LZ4FrameFile(file)
     return contextlib.nullcontext(file)

@@ -1,0 +1,120 @@
+"""dbt models and the published copy as assets: one asset a model, named like its table, built in this process.
+
+Belongs here: reading the dbt manifest into asset specs, and the two steps that follow a sweep. Does not: running dbt
+(`modelling`), the models (`dbt_project`). This is the only module that reads the manifest while definitions load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from orchestration.modelling import NodeResult, prepare_manifest, raise_for_failures
+from orchestration.pipeline import Pipeline
+from warehouse.publish import Published
+
+WRITER_POOL = "duckdb_writer"
+PUBLISHED_KEY = dg.AssetKey(["published", "hypertracker"])
+RESULT_KINDS = ("model", "seed")
+
+
+def build_model_assets(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
+    """Every dbt model and seed as one multi-asset; any subset can be materialised alone."""
+    manifest = prepare_manifest()
+    models = {uid: node for uid, node in manifest["nodes"].items() if node["resource_type"] in RESULT_KINDS}
+    tests = {uid: node for uid, node in manifest["nodes"].items() if _attached(node) in models}
+
+    @dg.multi_asset(
+        name="models",
+        specs=[_spec(uid, node, manifest) for uid, node in models.items()],
+        check_specs=[_check_spec(node, models) for node in tests.values()],
+        can_subset=True,
+        pool=WRITER_POOL,
+    )
+    def build_models(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        chosen = [node for node in models.values() if _key(node) in context.selected_asset_keys]
+        whole = len(chosen) == len(models)
+        results = pipeline().build([] if whole else [f"fqn:{'.'.join(node['fqn'])}" for node in chosen])
+        for result in results:
+            yield from _events(result, models, tests)
+        raise_for_failures(results)
+
+    return build_models
+
+
+def build_published_asset(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
+    """The copy that readers open; made only after models were built and their tests passed."""
+    manifest = prepare_manifest()
+    marts = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and node["schema"] == "marts"]
+
+    @dg.asset(
+        key=PUBLISHED_KEY,
+        deps=[_key(node) for node in marts],
+        description="The file that analysts and dashboards open: every mart, swapped in as one step.",
+        group_name="published",
+        kinds={"duckdb"},
+        pool=WRITER_POOL,
+    )
+    def hypertracker() -> dg.MaterializeResult:
+        return dg.MaterializeResult(metadata=_published_metadata(pipeline().publish()))
+
+    return hypertracker
+
+
+def build_and_publish(pipeline: Pipeline) -> None:
+    """The same two steps, for a run that is about to fail because a dataset did not arrive."""
+    raise_for_failures(pipeline.build())
+    pipeline.publish()
+
+
+def _published_metadata(published: Published) -> dict[str, dg.MetadataValue]:
+    if published.path is None:
+        return {"changed": dg.MetadataValue.bool(False)}
+    return {
+        "changed": dg.MetadataValue.bool(True),
+        "version": dg.MetadataValue.text(published.path.name),
+        "rows": dg.MetadataValue.json(dict(published.row_counts)),
+    }
+
+
+def _spec(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, Any]) -> dg.AssetSpec:
+    parents = [manifest["nodes"].get(uid) or manifest["sources"].get(uid) for uid in node["depends_on"].get("nodes", [])]
+    return dg.AssetSpec(
+        _key(node),
+        deps=[_key(parent) for parent in parents if parent is not None and parent["schema"] != "ops"],
+        description=node["description"],
+        group_name=node["schema"],
+        kinds={"dbt", "duckdb"},
+        skippable=True,
+        metadata={"dbt/unique_id": unique_id},
+    )
+
+
+def _key(node: Mapping[str, Any]) -> dg.AssetKey:
+    return dg.AssetKey([node["schema"], node["name"]])
+
+
+def _attached(node: Mapping[str, Any]) -> str | None:
+    """The model that a generic test belongs to."""
+    return node.get("attached_node") if node["resource_type"] == "test" else None
+
+
+def _check_spec(test: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(test["name"], asset=_key(models[test["attached_node"]]))
+
+
+def _events(
+    result: NodeResult, models: Mapping[str, Mapping[str, Any]], tests: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    if result.unique_id in models and result.status == "success":
+        yield dg.MaterializeResult(asset_key=_key(models[result.unique_id]), metadata={"seconds": result.seconds})
+    elif result.unique_id in tests and result.status != "skipped":
+        test = tests[result.unique_id]
+        yield dg.AssetCheckResult(
+            passed=result.status == "pass",
+            asset_key=_key(models[test["attached_node"]]),
+            check_name=test["name"],
+            metadata={"failures": result.failures},
+        )

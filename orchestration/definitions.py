@@ -1,0 +1,50 @@
+"""The Dagster code location: assembles assets, jobs and schedules, and decides nothing.
+
+Nothing is read or opened until `definitions()` or `build_definitions()` is called.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import dagster as dg
+
+from orchestration.assets.dbt_models import build_model_assets, build_published_asset
+from orchestration.assets.raw_datasets import build_sweep_asset
+from orchestration.clock import Clock
+from orchestration.hypertracker.datasets import Dataset
+from orchestration.jobs import build_cadence_job
+from orchestration.partitions import first_slot
+from orchestration.pipeline import Pipeline
+from orchestration.planning.slots import Cadence
+from orchestration.schedules import build_schedule
+from orchestration.settings import Settings, load_settings
+
+
+def build_definitions(settings: Settings | None = None, clock: Clock | None = None) -> dg.Definitions:
+    """Everything Dagster runs. Tests, the demo and the command line pass settings and a clock of their own."""
+    chosen = settings or load_settings()
+    pipeline = cache(lambda: Pipeline(chosen, clock))
+    start = first_slot(chosen.data_dir, pipeline().clock.now())
+    by_cadence = datasets_by_cadence(chosen)
+    sweeps = [build_sweep_asset(cadence, datasets, start, pipeline) for cadence, datasets in by_cadence.items()]
+    jobs = [build_cadence_job(cadence, datasets) for cadence, datasets in by_cadence.items()]
+    return dg.Definitions(
+        assets=[*sweeps, build_model_assets(pipeline), build_published_asset(pipeline)],
+        jobs=jobs,
+        schedules=[build_schedule(job) for job in jobs],
+        executor=dg.in_process_executor,
+    )
+
+
+def datasets_by_cadence(settings: Settings) -> dict[Cadence, list[Dataset]]:
+    """The datasets asked for, grouped by cadence, fastest first; cadences without any are left out."""
+    wanted = settings.wanted_datasets()
+    grouped = {cadence: [dataset for dataset in wanted if dataset.cadence is cadence] for cadence in Cadence}
+    return {cadence: datasets for cadence, datasets in grouped.items() if datasets}
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """The entry point of `dagster -m orchestration.definitions`."""
+    return build_definitions()
