@@ -9,5 +9,4 @@ import dagster as dg
 
 
 def build_schedule(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    schedule = dg.build_schedule_from_partitioned_job(job, default_status=dg.DefaultScheduleStatus.RUNNING)
-    return schedule  # type: ignore[return-value]
+    return dg.build_schedule_from_partitioned_job(job, default_status=dg.DefaultScheduleStatus.RUNNING)  # type: ignore[return-value]

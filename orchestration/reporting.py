@@ -1,0 +1,125 @@
+"""What arrived and what is missing, read from the ledger for people and scripts.
+
+Belongs here: gathering and laying out the status. Does not: which slots are missing (`planning.gaps`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich import box
+from rich.table import Table
+
+from orchestration.hypertracker.datasets import Dataset
+from orchestration.planning.gaps import ARRIVED, Gap, SlotVerdict, best_verdict, find_gaps
+from orchestration.planning.slots import slot_at, slots_between
+from warehouse.connection import connect
+from warehouse.ledger import naive
+
+MOST_GAPS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """One dataset in a window: scope-slots due and arrived, requests spent, and the gaps."""
+
+    dataset: str
+    cadence: str
+    scope_count: int
+    due: int
+    arrived: int
+    requests_spent: int
+    newest_snapshot_at: datetime | None
+    gaps: tuple[Gap, ...]
+
+
+def read_status(file: Path, datasets: Sequence[Dataset], since: datetime, now: datetime) -> list[DatasetStatus]:
+    """The status of each dataset for slots from `since` (or its first fetch, if later) up to now (UTC)."""
+    if not file.exists():
+        return []
+    connection = connect(file, read_only=True)
+    try:
+        return [_read_dataset(connection, dataset, since, now) for dataset in datasets]
+    finally:
+        connection.close()
+
+
+def _read_dataset(connection: duckdb.DuckDBPyConnection, dataset: Dataset, since: datetime, now: datetime) -> DatasetStatus:
+    rows = connection.execute(
+        """select scope, slot, verdict, reason, mend, requests_spent from ops.fetches
+           where dataset = ? and slot >= ? order by finished_at, fetch_id""",
+        [dataset.name, naive(since)],
+    ).fetchall()
+    fetches: dict[tuple[str, datetime], list[SlotVerdict]] = {}
+    for scope, slot, verdict, reason, mend, _ in rows:
+        fetches.setdefault((scope, slot.replace(tzinfo=UTC)), []).append(SlotVerdict(verdict, reason, mend))
+    verdicts = {key: best_verdict(found) for key, found in fetches.items()}
+    scopes = sorted({scope for scope, _ in verdicts})
+    first = min((slot for _, slot in verdicts), default=now)
+    window = (max(first, since), slot_at(dataset.cadence, now) + timedelta(microseconds=1))
+    due = len(scopes) * len(list(slots_between(dataset.cadence, *window)))
+    arrived = sum(verdict.verdict in ARRIVED for verdict in verdicts.values())
+    gaps = tuple(find_gaps(dataset.name, dataset.cadence, scopes, window, verdicts, dataset.lookback))
+    return DatasetStatus(
+        dataset.name, dataset.cadence.label.replace("_", " "), len(scopes), due, arrived, sum(row[5] for row in rows),
+        _newest(connection, dataset.name), gaps,
+    )  # fmt: skip
+
+
+def _newest(connection: duckdb.DuckDBPyConnection, dataset: str) -> datetime | None:
+    row = connection.execute("select max(newest_at) from ops.fetches where dataset = ?", [dataset]).fetchone()
+    return row[0].replace(tzinfo=UTC) if row and row[0] else None
+
+
+def status_table(statuses: Sequence[DatasetStatus]) -> Table:
+    """One row a dataset."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in (
+        ("dataset", "left"), ("every", "left"), ("scopes", "right"), ("due", "right"), ("arrived", "right"),
+        ("missing", "right"), ("requests", "right"), ("newest data (UTC)", "left"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for status in statuses:
+        missing = status.due - status.arrived
+        newest = f"{status.newest_snapshot_at:%Y-%m-%d %H:%M}" if status.newest_snapshot_at else "-"
+        table.add_row(
+            status.dataset, status.cadence, str(status.scope_count), str(status.due), str(status.arrived),
+            f"[bold red]{missing}[/]" if missing else "0", str(status.requests_spent), newest,
+        )  # fmt: skip
+    return table
+
+
+def gap_lines(statuses: Sequence[DatasetStatus], most: int = MOST_GAPS_SHOWN) -> list[str]:
+    """A line a gap: which slots, why, until when it can be healed, and what to do."""
+    gaps = [gap for status in statuses for gap in status.gaps]
+    lines = [_gap_line(gap) for gap in _merged(gaps)]
+    more = len(lines) - most
+    return lines[:most] + ([f"... and {more} more: `htw status --json`"] if more > 0 else [])
+
+
+def status_json(statuses: Sequence[DatasetStatus]) -> list[dict[str, Any]]:
+    """The same as values for scripts."""
+    return [asdict(status) for status in statuses]
+
+
+def _merged(gaps: Sequence[Gap]) -> list[tuple[Gap, list[str]]]:
+    """Gaps that differ in the scope only, together."""
+    grouped: dict[tuple[object, ...], tuple[Gap, list[str]]] = {}
+    for gap in gaps:
+        key = (gap.dataset, gap.first, gap.last, gap.verdict, gap.reason)
+        grouped.setdefault(key, (gap, []))[1].append(gap.scope or "market")
+    return list(grouped.values())
+
+
+def _gap_line(merged: tuple[Gap, list[str]]) -> str:
+    gap, scopes = merged
+    when = f"{gap.first:%Y-%m-%d %H:%M}" + (f" to {gap.last:%H:%M}" if gap.last != gap.first else "")
+    healable = f"can be healed until {gap.recoverable_until:%Y-%m-%d %H:%M}" if gap.recoverable_until else "cannot be healed"
+    names = ", ".join(scopes[:6]) + (f" and {len(scopes) - 6} more" if len(scopes) > 6 else "")
+    count = f"{gap.slot_count} slots" if gap.slot_count > 1 else "1 slot"
+    return f"{gap.dataset} [{names}] {when} ({count}): {gap.verdict}, {gap.reason}; {healable}"

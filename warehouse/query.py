@@ -1,0 +1,34 @@
+"""Reading the published copy: SQL typed by a person, which can read the marts and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from warehouse.connection import WarehouseError
+
+
+def connect_published(file: Path) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to the version published now, `marts` on the search path, times in UTC.
+
+    It cannot write, attach, load extensions or read other files. Raises `WarehouseError` when nothing was published yet.
+    """
+    if not file.exists():
+        raise WarehouseError(f"nothing is published at {file} yet; run `htw poll` (or `htw demo`)")
+    connection = duckdb.connect(str(file.resolve()), read_only=True)
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set search_path = 'marts,main'")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def query(file: Path, sql: str) -> pd.DataFrame:
+    """The result of one statement over the published marts. Raises `WarehouseError` with DuckDB's words."""
+    with connect_published(file) as connection:
+        try:
+            return connection.sql(sql).df() if connection.sql(sql) is not None else pd.DataFrame()
+        except duckdb.Error as error:
+            raise WarehouseError(str(error).strip()) from error
