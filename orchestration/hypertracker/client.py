@@ -15,6 +15,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Generic, Protocol, Self, TypeVar
 
 import httpx
@@ -23,7 +24,7 @@ from aiolimiter import AsyncLimiter
 from pydantic import SecretStr
 
 from orchestration.hypertracker.answers import api_error, storage_error
-from orchestration.hypertracker.datasets import Dataset
+from orchestration.hypertracker.datasets import BY_NAME, Dataset
 from orchestration.hypertracker.errors import (
     HyperTrackerError,
     LinkExpiredError,
@@ -34,6 +35,7 @@ from orchestration.hypertracker.errors import (
 )
 from orchestration.hypertracker.links import is_loopback, safe_link
 from orchestration.hypertracker.paging import CursorPager
+from orchestration.hypertracker.redaction import install_redaction
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -88,6 +90,7 @@ class Client(Generic[StoredT]):
     """An async context manager; one per event loop. All fetches of one client share its rate limit."""
 
     def __init__(self, access: ApiAccess) -> None:
+        install_redaction()
         self._access = access
         self._api_url = httpx.URL(access.base_url)
         limits = httpx.Limits(max_connections=access.connections, max_keepalive_connections=access.connections)
@@ -127,6 +130,15 @@ class Client(Generic[StoredT]):
                     break
                 pager.advance(store.read(part))
         return tuple(parts)
+
+    async def server_time(self) -> datetime | None:
+        """The API's present (UTC), by one request that also proves the token; None where it does not say."""
+        with _transport_errors(self._api_url.host):
+            answer = await self._api.get(API_PREFIX + BY_NAME["state_status"].path)
+        if answer.status_code != 200:
+            raise api_error(answer.status_code, answer.headers, answer.content[:ERROR_BODY_BYTES], datetime.now(UTC))
+        date = answer.headers.get("date")
+        return parsedate_to_datetime(date).astimezone(UTC) if date else None
 
     async def _with_retries(
         self, dataset: Dataset, scope: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally

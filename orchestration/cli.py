@@ -1,0 +1,264 @@
+"""The `htw` command: thin commands over functions that live elsewhere.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done with slots missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from orchestration.planning.slots import Cadence, is_slot, slot_at
+from orchestration.settings import Settings, SettingsError, load_settings
+
+DONE, FAILED, WRONG_USAGE, SLOTS_MISSING = 0, 1, 2, 3
+DEFAULT_HOURS = 24
+ROWS_SHOWN = 100
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@contextmanager
+def _spoken_errors() -> Iterator[None]:
+    """Turn errors a person can mend into one line and an exit status."""
+    from orchestration.hypertracker.errors import HyperTrackerError
+    from warehouse.connection import WarehouseError
+
+    try:
+        yield
+    except SettingsError as error:
+        err.print(f"htw: {error}", markup=False)
+        raise typer.Exit(WRONG_USAGE) from None
+    except HyperTrackerError as error:
+        err.print(f"htw: {error}; {error.mend}", markup=False)
+        raise typer.Exit(FAILED) from None
+    except (WarehouseError, OSError) as error:
+        err.print(f"htw: {_disk_words(error)}", markup=False)
+        raise typer.Exit(FAILED) from None
+
+
+@app.command()
+def poll(
+    datasets: Annotated[list[str] | None, typer.Argument(help="Datasets; all that HTW_DATASETS names by default.")] = None,
+    slot: Annotated[str | None, typer.Option(help="The slot, such as 2026-03-24T10:15Z; by default the one now due.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fill the slot that is due (or the one named), build what it feeds, publish."""
+    with _spoken_errors():
+        raise typer.Exit(_poll(load_settings(), datasets or [], slot, as_json))
+
+
+def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool) -> int:
+    from orchestration.clock import SystemClock
+    from orchestration.definitions import build_definitions, datasets_by_cadence
+    from orchestration.reporting import gap_lines, read_status, status_json, status_table
+    from orchestration.runs import dagster_instance, run_slot
+
+    chosen = _known_datasets(settings, names)
+    moment = _slot_time(slot)
+    definitions, now, errors = build_definitions(settings), SystemClock().now(), []
+    instance = dagster_instance(settings.dagster_home)
+    due = {c: [d for d in group if d.name in chosen] for c, group in datasets_by_cadence(settings).items()}
+    for cadence, group in due.items():
+        if group:
+            at = _slot_for(cadence, moment, now)
+            with err.status(f"polling {', '.join(d.name for d in group)} for {at:%Y-%m-%d %H:%M} UTC"):
+                result = run_slot(definitions, cadence, at, group, instance)
+            errors += [] if result.succeeded else [result.error]
+    since = moment or now - max(cadence.step for cadence, group in due.items() if group)
+    polled = [dataset for group in due.values() for dataset in group]
+    statuses = read_status(settings.warehouse_file, polled, since, (moment or now) + timedelta(microseconds=1))
+    if as_json:
+        out.print_json(json.dumps(status_json(statuses), default=str))
+    else:
+        out.print(status_table(statuses))
+        for line in [*gap_lines(statuses), *errors]:
+            err.print(line, markup=False, soft_wrap=True)
+    if errors:
+        return FAILED
+    return SLOTS_MISSING if any(status.gaps for status in statuses) else DONE
+
+
+@app.command()
+def status(
+    hours: Annotated[int, typer.Option(help="How far back to look.", min=1)] = DEFAULT_HOURS,
+    as_json: Json = False,
+) -> None:
+    """What arrived, what is missing, why, and until when it can be healed."""
+    with _spoken_errors():
+        from orchestration.reporting import gap_lines, read_status, status_json, status_table
+
+        settings, now = load_settings(), datetime.now(UTC)
+        statuses = read_status(settings.warehouse_file, settings.wanted_datasets(), now - timedelta(hours=hours), now)
+        if not statuses:
+            err.print("nothing was polled yet; run `htw poll`")
+            raise typer.Exit(SLOTS_MISSING)
+        if as_json:
+            out.print_json(json.dumps(status_json(statuses), default=str))
+        else:
+            out.print(status_table(statuses))
+            for line in gap_lines(statuses):
+                out.print(line, markup=False, soft_wrap=True)
+        raise typer.Exit(SLOTS_MISSING if any(status.gaps for status in statuses) else DONE)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SQL statement over the published marts; `-` reads it from standard input.")],
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Ask the published copy, read-only."""
+    with _spoken_errors():
+        from warehouse.query import query as run
+
+        frame = run(_published(), sys.stdin.read() if sql == "-" else sql)
+        if as_csv:
+            sys.stdout.write(frame.to_csv(index=False))
+        elif as_json:
+            sys.stdout.write(frame.to_json(orient="records", date_format="iso") + "\n")
+        else:
+            from orchestration.tables import frame_table
+
+            out.print(frame_table(frame.head(ROWS_SHOWN)))
+            if len(frame) > ROWS_SHOWN:
+                err.print(f"{ROWS_SHOWN} of {len(frame):,} rows; --csv prints all")
+
+
+@app.command()
+def rebuild() -> None:
+    """Make raw, ledger and marts again from the vault alone, offline, and publish them."""
+    with _spoken_errors():
+        from orchestration.pipeline import Pipeline
+
+        pipeline = Pipeline(_offline_settings())
+        with err.status("replaying the vault"):
+            count = pipeline.rebuild()
+        out.print(f"{count:,} fetches replayed; {pipeline.settings.published_file} is published")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at token, plan, clock, disk, locks, vault and versions; each finding names its mend."""
+    with _spoken_errors():
+        from dataclasses import asdict
+
+        from orchestration.clock import SystemClock
+        from orchestration.doctor import examine
+
+        findings = list(examine(load_settings(), SystemClock()))
+        if as_json:
+            out.print_json(json.dumps([asdict(finding) for finding in findings]))
+        for finding in [] if as_json else findings:
+            mark = "[green]well[/]" if finding.is_well else "[bold red]mend[/]"
+            out.print(
+                f"{mark}  {finding.subject}: {finding.says}" + (f" -> {finding.mend}" if finding.mend else ""), soft_wrap=True
+            )
+        raise typer.Exit(DONE if all(finding.is_well for finding in findings) else FAILED)
+
+
+@app.command()
+def demo(
+    folder: Annotated[str, typer.Option(help="Where the demo's data goes; emptied first.")] = "demo",
+    seed: Annotated[int, typer.Option(help="Another seed, another market.")] = 7,
+) -> None:
+    """A market day in miniature against the sandbox: no token, no questions."""
+    with _spoken_errors():
+        from orchestration.demo import run_demo
+
+        raise typer.Exit(run_demo(folder, seed, out))
+
+
+@app.command()
+def dev(port: Annotated[int, typer.Option(help="Where the UI listens, on loopback.")] = 3000) -> None:
+    """The Dagster UI with schedules on, against a sandbox started beside it."""
+    with _spoken_errors():
+        from orchestration.services import LOOPBACK, dagster_services, free_port, sandbox_service, supervise
+
+        api_port, storage_port = free_port(), free_port()
+        os.environ |= {"HTW_API_URL": f"http://{LOOPBACK}:{api_port}", "HTW_PLAN": "stream"}
+        os.environ.setdefault("HTW_COINS", "top:6")
+        os.environ.setdefault("HTW_DATA_DIR", "data/dev")
+        settings = load_settings(api_token=None)
+        services = [sandbox_service(12, 2400, 1500, api_port, storage_port), *dagster_services(settings, LOOPBACK, port)]
+        out.print(f"Dagster UI at http://{LOOPBACK}:{port} in a few seconds; schedules are on; stop with Ctrl-C")
+        raise typer.Exit(supervise(services, settings, err.print))
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Where the UI listens; it has no login of its own.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 3000,
+) -> None:
+    """Daemon and UI with schedules on, against HTW_API_URL."""
+    with _spoken_errors():
+        from orchestration.services import dagster_services, supervise
+
+        settings = load_settings()
+        out.print(f"Dagster UI at http://{host}:{port} in a few seconds; polling {settings.api_url}; stop with Ctrl-C")
+        raise typer.Exit(supervise(dagster_services(settings, host, port), settings, err.print))
+
+
+def _known_datasets(settings: Settings, names: list[str]) -> set[str]:
+    wanted = {dataset.name for dataset in settings.wanted_datasets()}
+    unknown = [name for name in names if name not in wanted]
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: no such dataset is wanted; known are {', '.join(sorted(wanted))}")
+    return set(names) or wanted
+
+
+def _slot_time(text: str | None) -> datetime | None:
+    from orchestration.partitions import slot_of
+
+    if text is None:
+        return None
+    try:
+        return slot_of(text)
+    except ValueError:
+        raise SettingsError(f"--slot {text} is not a UTC minute such as 2026-03-24T10:15Z") from None
+
+
+def _slot_for(cadence: Cadence, moment: datetime | None, now: datetime) -> datetime:
+    if moment is None:
+        return slot_at(cadence, now)
+    if not is_slot(cadence, moment):
+        raise SettingsError(f"{moment:%Y-%m-%dT%H:%MZ} is no slot of a dataset due {cadence.value}; name the datasets it is for")
+    if moment > now:
+        raise SettingsError(f"{moment:%Y-%m-%dT%H:%MZ} has not begun yet")
+    return moment
+
+
+def _offline_settings() -> Settings:
+    """Commands that never ask the API do not need a token."""
+    os.environ.setdefault("HTW_API_TOKEN", "unused")
+    return load_settings()
+
+
+def _published() -> Path:
+    return _offline_settings().published_file
+
+
+def _disk_words(error: Exception) -> str:
+    import errno
+
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or 'HTW_DATA_DIR'}); free some space, then run the same command again"
+    return str(error)
+
+
+def main() -> None:
+    """Entry point of the `htw` script."""
+    app()

@@ -1,0 +1,141 @@
+"""What may be wrong, looked at one by one; each finding says the command that mends it.
+
+Belongs here: checks that only look. Does not: mending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+
+from orchestration.clock import Clock
+from orchestration.hypertracker.client import Client
+from orchestration.hypertracker.errors import HyperTrackerError
+from orchestration.modelling import BuildError, prepare_manifest
+from orchestration.planning.plans import Plan
+from orchestration.settings import Settings
+from warehouse.connection import WarehouseError, open_writer
+from warehouse.vault import Part, Vault
+
+MOST_SKEW = timedelta(seconds=30)
+LEAST_FREE_BYTES = 2 << 30
+LOCK_WAIT_S = 2.0
+PACKAGES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "httpx", "pandas")
+MINUTES_A_DAY = 24 * 60
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `mend` is empty where all is well."""
+
+    subject: str
+    is_well: bool
+    says: str
+    mend: str = ""
+
+
+def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    """Every finding, in the order a request travels. Costs one request."""
+    yield from _api(settings, clock)
+    yield _plan(settings)
+    yield _disk(settings.data_dir)
+    yield _working_file(settings.warehouse_file)
+    yield _vault(Vault(settings.vault_dir))
+    yield _published(settings.published_file)
+    yield _guarded("dbt project", lambda: _models())
+    yield Finding("versions", True, f"Python {sys.version.split()[0]}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
+
+
+def requests_a_day(settings: Settings) -> int:
+    """What the settings ask for, a day, when every slot is polled once and the list of coins is long enough."""
+    coins = len(settings.wanted_coins(["?"] * 330))
+    per_day = 0
+    for dataset in settings.wanted_datasets():
+        slots = MINUTES_A_DAY // int(dataset.cadence.step.total_seconds() // 60)
+        per_day += slots * (coins if dataset.is_per_coin else 1)
+    return per_day
+
+
+def _api(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    async def ask() -> timedelta | None:
+        async with Client[Part](settings.access()) as client:
+            server_time = await client.server_time()
+            return None if server_time is None else abs(server_time - clock.now())
+
+    try:
+        skew = asyncio.run(ask())
+    except HyperTrackerError as error:
+        yield Finding("token and API", False, f"{settings.api_url}: {error}", error.mend)
+        return
+    yield Finding("token and API", True, f"{settings.api_url} accepts the token")
+    if skew is None:
+        yield Finding("clock", True, "the API does not say its time")
+    elif skew > MOST_SKEW:
+        yield Finding("clock", False, f"{skew.total_seconds():.0f} s apart from the API's", "synchronise this clock (NTP)")
+    else:
+        yield Finding("clock", True, f"{skew.total_seconds():.1f} s apart from the API's")
+
+
+def _plan(settings: Settings) -> Finding:
+    plan: Plan = settings.plan_limits()
+    wanted = requests_a_day(settings)
+    says = f"the settings ask for {wanted:,} requests a day, plan {plan.name} has {plan.per_day:,}"
+    mend = "lower HTW_COINS or HTW_DATASETS, or set a larger HTW_PLAN" if wanted > plan.per_day else ""
+    return Finding("plan", not mend, says, mend)
+
+
+def _disk(folder: Path) -> Finding:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    mend = "free some space or move HTW_DATA_DIR" if free < LEAST_FREE_BYTES else ""
+    return Finding("disk", not mend, f"{free / (1 << 30):.1f} GiB free at {folder}", mend)
+
+
+def _working_file(file: Path) -> Finding:
+    if not file.exists():
+        return Finding("working file", True, "not there yet; the first `htw poll` makes it")
+    return _guarded("working file", lambda: _counts(file))
+
+
+def _counts(file: Path) -> str:
+    with open_writer(file, LOCK_WAIT_S) as connection:
+        row = connection.execute("select count(*), coalesce(max(load_seq), 0) from ops.payloads").fetchone()
+    return f"{row[0]:,} payloads loaded, nobody holds it" if row else ""
+
+
+def _vault(vault: Vault) -> Finding:
+    newest = [record for record in vault.records() if record.parts][-200:]
+    bad = [part.file for record in newest for part in record.parts if not vault.verify(part)]
+    if bad:
+        return Finding("vault", False, f"{len(bad)} of the newest bodies do not verify: {bad[0]}", "restore them from a backup")
+    return Finding("vault", True, f"the newest {len(newest)} payloads verify against their sha256")
+
+
+def _published(file: Path) -> Finding:
+    if not file.exists():
+        return Finding("published copy", False, "not there yet", "run `htw poll`")
+    with duckdb.connect(str(file.resolve()), read_only=True) as published:
+        row = published.execute("select published_at from main.edition").fetchone()
+    return Finding("published copy", True, f"{file}, of {row[0]:%Y-%m-%d %H:%M:%S} UTC" if row else str(file))
+
+
+def _models() -> str:
+    manifest = prepare_manifest()
+    return f"{sum(node['resource_type'] == 'model' for node in manifest['nodes'].values())} models parse"
+
+
+def _guarded(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, look())
+    except (WarehouseError, BuildError) as error:
+        return Finding(subject, False, str(error), "as it says")
+    except duckdb.Error as error:
+        return Finding(subject, False, str(error), "run `htw rebuild`")

@@ -1,0 +1,69 @@
+"""Running Dagster jobs in this process: what `htw poll`, the demo and tests do.
+
+Belongs here: launching a cadence's job for one slot. Does not: what the job does (`jobs`, `assets`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.assets.raw_datasets import raw_key
+from orchestration.hypertracker.datasets import Dataset
+from orchestration.jobs import job_name
+from orchestration.partitions import slot_key
+from orchestration.planning.slots import Cadence
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended; `error` is the message of the first step that failed."""
+
+    succeeded: bool
+    error: str = ""
+
+
+def run_slot(
+    definitions: dg.Definitions, cadence: Cadence, slot: datetime, datasets: Sequence[Dataset], instance: dg.DagsterInstance
+) -> RunResult:
+    """Poll the datasets (of one cadence) at a slot, build what they feed and publish, as the schedule would."""
+    job = definitions.resolve_job_def(job_name(cadence))
+    raw = dg.AssetSelection.assets(*(raw_key(dataset.name) for dataset in datasets))
+    keys = (raw | raw.downstream()).resolve(definitions.resolve_asset_graph())
+    outcome = job.execute_in_process(
+        partition_key=slot_key(slot), asset_selection=sorted(keys), instance=instance, raise_on_error=False, run_config=QUIET
+    )
+    return RunResult(outcome.success, "" if outcome.success else _first_error(outcome))
+
+
+def dagster_instance(home: Path) -> dg.DagsterInstance:
+    """The instance below the data folder, shared with the services, so that the UI shows these runs too."""
+    write_dagster_config(home)
+    return dg.DagsterInstance.from_config(str(home))
+
+
+def write_dagster_config(home: Path) -> None:
+    """Give a new Dagster home its configuration; an existing one is left alone."""
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / "dagster.yaml"
+    if not target.exists():
+        target.write_text((Path(__file__).parent / "dagster.yaml").read_text("utf-8"), "utf-8")
+
+
+def _first_error(outcome: dg.ExecuteInProcessResult) -> str:
+    for event in outcome.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            failure = data.user_failure_data
+            if failure is not None and failure.description:
+                return failure.description
+            if data.error is not None:
+                cause = data.error.cause or data.error
+                return cause.message.strip().removeprefix(f"{cause.cls_name}: ")
+    return "the run failed; its log is in the Dagster UI"

@@ -1,0 +1,113 @@
+"""The long-running processes, started together and ended together: what `htw up` and `htw dev` supervise.
+
+Belongs here: which processes, with which environment, and their orderly end. Does not: what they serve (`definitions`).
+Each child gets default signal handling: one started by a shell with `&` would ignore the request to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+from orchestration.reconciler import free_lost_runs
+from orchestration.runs import dagster_instance
+from orchestration.settings import Settings
+
+GRACE_S = 10.0
+LOOK_EVERY_S = 0.5
+LOOPBACK = "127.0.0.1"
+MODULE = "orchestration.definitions"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process: its name, command and additional environment."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def dagster_services(settings: Settings, host: str, port: int) -> list[Service]:
+    """Daemon and web UI over this code location, below the data folder's Dagster home."""
+    environment = {"DAGSTER_HOME": str(settings.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    script = [sys.executable, "-m"]
+    return [
+        Service("daemon", [*script, "dagster._daemon", "run", "-m", MODULE], environment),
+        Service("webserver", [*script, "dagster_webserver", "-m", MODULE, "-h", host, "-p", str(port)], environment),
+    ]
+
+
+def sandbox_service(coins: int, positions: int, orders: int, api_port: int, storage_port: int) -> Service:
+    """A local HyperTracker whose clock is the machine's."""
+    sizes = ["--coins", str(coins), "--positions", str(positions), "--orders", str(orders)]
+    ports = ["--api-port", str(api_port), "--storage-port", str(storage_port)]
+    return Service("sandbox", [sys.executable, "-m", "sandbox", *sizes, *ports])
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def supervise(services: Sequence[Service], settings: Settings, say: Callable[[str], None]) -> int:
+    """Run services until one ends or a signal asks to stop; then end all. 0 after a signal, 1 when a service died."""
+    lost = free_lost_runs(dagster_instance(settings.dagster_home))
+    if lost:
+        say(f"{len(lost)} runs that an earlier stop cut off were marked failed")
+    stop = _stop_flag()
+    children = {service.name: _start(service) for service in services}
+    try:
+        while not stop:
+            dead = [name for name, child in children.items() if child.poll() is not None]
+            if dead:
+                say(f"{', '.join(dead)} ended by itself; stopping the others")
+                return 1
+            time.sleep(LOOK_EVERY_S)
+        return 0
+    finally:
+        _end(list(children.values()))
+
+
+def _start(service: Service) -> subprocess.Popen[bytes]:
+    def default_signals() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    environment = {**os.environ, **service.environment}
+    return subprocess.Popen(service.command, env=environment, preexec_fn=default_signals, start_new_session=True)
+
+
+def _stop_flag() -> list[int]:
+    """A list that is empty until a signal asks to stop."""
+    received: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return received
+
+
+def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for child in children:
+        try:
+            child.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
