@@ -1,0 +1,43 @@
+# Every target sets up what it needs: a virtual environment in the checkout, nothing global.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test dev up bench soak lint docs lock clean
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY)  ## a market day in miniature, no token needed
+	@$(BIN)/htw demo
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest -n 2
+
+lint: $(READY)  ## ruff, mypy, sqlfluff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --processes 2 dbt_project/models dbt_project/tests
+
+dev: $(READY)  ## the Dagster UI with schedules on, against a sandbox
+	@exec $(BIN)/htw dev
+
+up: $(READY)  ## the Dagster UI with schedules on, against HTW_API_URL
+	@exec $(BIN)/htw up
+
+docs: $(READY)  ## the dbt site, below data/docs
+	@$(BIN)/python -m orchestration.site
+
+lock: $(READY)  ## requirements.lock from pyproject.toml: versions and hashes, no addresses
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
+
+clean:  ## everything but the data
+	rm -rf $(VENV) demo dbt_project/target .pytest_cache .mypy_cache .ruff_cache *.egg-info
