@@ -21,6 +21,7 @@ from warehouse.ledger import naive
 from warehouse.raw_tables import RawTable, quoted
 from warehouse.vault import COPY_CHUNK_BYTES, Part, Vault
 
+SNAPSHOT_MARK = 7  # where Origin's snapshot time stands among the statement's parameters
 PEEK_BYTES = 1 << 16
 COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
 
@@ -91,7 +92,10 @@ def _insert_statement(table: RawTable, source: str, present: Sequence[str]) -> s
     unknown = [name for name in present if name not in table.columns]
     pairs = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in unknown)
     extra = f"to_json(struct_pack({pairs}))" if unknown else "null"
-    marks = ", ".join(f"${number}" for number in range(3, 10))
+    snapshot_at = (
+        f"coalesce(${SNAPSHOT_MARK}::timestamp, {quoted(table.time_column)})" if table.time_column else f"${SNAPSHOT_MARK}"
+    )
+    marks = ", ".join(snapshot_at if mark == SNAPSHOT_MARK else f"${mark}" for mark in range(3, 10))
     return f"insert into raw.{quoted(table.name)} select {known}, row_number() over (), {extra}, {marks} from {source}"
 
 

@@ -1,0 +1,25 @@
+"""Shared fixtures, and the tiers by cost: unit, integration (sockets, DuckDB), pipeline (Dagster, dbt)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import stamina
+
+SAMPLES = Path(__file__).parent / "data" / "samples"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_between_retries() -> Iterator[None]:
+    """Retries happen, as often as in earnest, without the waiting."""
+    stamina.set_testing(True, attempts=5)
+    yield
+    stamina.set_testing(False)
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The documented sample payloads."""
+    return SAMPLES

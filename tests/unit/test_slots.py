@@ -1,0 +1,69 @@
+"""The slot grid is a pure function of cadence and time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from orchestration.planning.gaps import SlotVerdict, best_verdict, find_gaps
+from orchestration.planning.plans import parse_plan
+from orchestration.planning.slots import Cadence, is_slot, slot_at, slots_between
+
+DAY = datetime(2026, 3, 29, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "count"),
+    [(Cadence.FIVE_MINUTES, 288), (Cadence.QUARTER_HOUR, 96), (Cadence.TWO_HOURS, 12), (Cadence.DAY, 1)],
+    ids=str,
+)
+@pytest.mark.parametrize("day", [DAY, datetime(2028, 2, 29, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)], ids=str)
+def test_every_utc_day_has_the_same_slots(cadence: Cadence, count: int, day: datetime) -> None:
+    assert len(list(slots_between(cadence, day, day + timedelta(days=1)))) == count
+
+
+def test_a_local_time_falls_into_its_utc_slot() -> None:
+    moment = datetime(2026, 3, 29, 3, 7, tzinfo=ZoneInfo("America/St_Johns"))
+    assert slot_at(Cadence.QUARTER_HOUR, moment) == datetime(2026, 3, 29, 5, 30, tzinfo=UTC)
+
+
+def test_a_slot_begins_on_its_instant() -> None:
+    assert slot_at(Cadence.FIVE_MINUTES, DAY) == DAY
+    assert slot_at(Cadence.FIVE_MINUTES, DAY - timedelta(microseconds=1)) == DAY - timedelta(minutes=5)
+    assert not is_slot(Cadence.FIVE_MINUTES, DAY + timedelta(seconds=1))
+
+
+def test_slots_between_is_half_open() -> None:
+    slots = list(slots_between(Cadence.TWO_HOURS, DAY + timedelta(minutes=1), DAY + timedelta(hours=4)))
+    assert slots == [DAY + timedelta(hours=2)]
+
+
+def test_gaps_join_consecutive_slots_with_one_reason() -> None:
+    step = Cadence.FIVE_MINUTES.step
+    verdicts = {("BTC", DAY): SlotVerdict("loaded"), ("BTC", DAY + 3 * step): SlotVerdict("failed", "503")}
+    gaps = find_gaps("order_snapshots", Cadence.FIVE_MINUTES, ["BTC"], (DAY, DAY + 5 * step), verdicts)
+    assert [(gap.first, gap.last, gap.slot_count, gap.verdict) for gap in gaps] == [
+        (DAY + step, DAY + 2 * step, 2, "missed"),
+        (DAY + 3 * step, DAY + 3 * step, 1, "failed"),
+        (DAY + 4 * step, DAY + 4 * step, 1, "missed"),
+    ]
+    assert all(gap.recoverable_until is None for gap in gaps)
+
+
+def test_a_window_dataset_says_until_when_it_heals() -> None:
+    gaps = find_gaps("market_metrics", Cadence.DAY, [""], (DAY, DAY + timedelta(days=1)), {}, timedelta(hours=6))
+    assert gaps[0].recoverable_until == DAY + timedelta(hours=6)
+
+
+def test_an_arrival_outweighs_a_later_failure() -> None:
+    assert best_verdict([SlotVerdict("loaded"), SlotVerdict("failed")]).verdict == "loaded"
+    assert best_verdict([SlotVerdict("failed"), SlotVerdict("absent")]).verdict == "absent"
+
+
+def test_plans_go_by_name_or_by_numbers() -> None:
+    assert parse_plan("pulse").per_minute == 60
+    assert parse_plan("5000/day,100/minute").per_day == 5000
+    with pytest.raises(ValueError, match="one of free"):
+        parse_plan("gold")
