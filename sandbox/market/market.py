@@ -1,0 +1,38 @@
+"""The market as one object: coins, wallets, states, positions, orders, their sums, and the plain truth for tests.
+
+It is a pure function of coins, positions, orders and seed of the settings; nothing here remembers requests.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sandbox.market.aggregates import Aggregates
+from sandbox.market.coins import make_coins
+from sandbox.market.orders import OrderBook
+from sandbox.market.positions import PositionBook, slots_per_coin
+from sandbox.market.states import StateTimes
+from sandbox.market.truth import MarketTruth
+from sandbox.market.wallets import Wallets
+from sandbox.settings import SandboxSettings
+from sandbox.times import to_ms
+
+EPOCH = datetime(2025, 4, 1, tzinfo=UTC)
+_HISTORY = timedelta(days=40)
+
+
+class Market(MarketTruth):
+    """Everything that exists on the generated exchange."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        """Generate the market; history reaches back to 2025-04-01 and at least 40 days before `start`."""
+        seed = settings.seed
+        self.settings = settings
+        self.coins = make_coins(settings.coins, seed)
+        self.codes = {name: code for code, name in enumerate(self.coins.names)}
+        most = int(slots_per_coin(settings.positions, self.coins).max())
+        self.wallets = Wallets(settings.positions, most, seed)
+        self.states = StateTimes(seed, to_ms(min(EPOCH, settings.start - _HISTORY)))
+        self.book = PositionBook(settings.positions, seed, self.coins, self.wallets, self.states)
+        self.orders = OrderBook(settings.orders, seed, self.coins, self.wallets)
+        self.sums = Aggregates(self.book)

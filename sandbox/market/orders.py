@@ -1,0 +1,205 @@
+"""The resting orders of the market on any five-minute mark.
+
+An order is one life of a slot, as a position is: the snapshot of any mark can be made alone, and neighbouring
+snapshots share nearly all their orders. How they are paged, packed and filtered belongs to `sandbox.api`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sandbox.market.coins import CoinTable
+from sandbox.market.hashing import Array, Cache, hash64, integers, log_uniform, unit
+from sandbox.market.wallets import Wallets
+from sandbox.times import MINUTE_MS, SECOND_MS, iso, iso_column, to_ms
+
+MARK_MS = 5 * MINUTE_MS
+PUBLISH_DELAY_MS = 20 * SECOND_MS
+TRIGGER_TYPES = ("Stop Limit", "Stop Market", "Take Profit Limit", "Take Profit Market")
+_MIN_LIFE_MARKS = 12
+_MAX_LIFE_MARKS = 330_000
+_ETERNAL_MARKS = 100_000_000
+_FIRST_PLACED_MS = to_ms(datetime(2023, 2, 1, tzinfo=UTC))
+_OLD_YEAR_MS = to_ms(datetime(2023, 7, 18, tzinfo=UTC))
+_HEIGHT_AT = (to_ms(datetime(2026, 3, 13, 9, 40, tzinfo=UTC)) // MARK_MS, 922_290_820)
+_BLOCKS_PER_MARK = 4_200
+_SNAPSHOTS_KEPT = 3
+
+
+def published_mark(moment_ms: int) -> int:
+    """Give the latest mark whose snapshot is out at a moment: a snapshot is published 20 s after its mark."""
+    return (moment_ms - PUBLISH_DELAY_MS) // MARK_MS
+
+
+@dataclass(frozen=True)
+class OrderRows:
+    """The orders of one snapshot, one entry an order, oldest placed first; prices in USD, sizes in coin units."""
+
+    mark: int
+    coin: list[str]
+    oid: list[int]
+    wallet: Array
+    address: list[str]
+    is_buy: Array
+    limit_px: list[float]
+    sz: list[float]
+    orig_sz: list[float]
+    placed_ms: Array
+    trigger_px: list[float]
+    order_type: list[str]
+    is_position_tpsl: list[bool]
+    reduce_only: list[bool]
+    tif: list[str]
+    cloid: list[str]
+    builder: list[str]
+    builder_fee: list[int]
+    has_child: list[bool]
+
+    @property
+    def height(self) -> int:
+        """Give the block height of the snapshot."""
+        return _HEIGHT_AT[1] + (self.mark - _HEIGHT_AT[0]) * _BLOCKS_PER_MARK
+
+    @property
+    def snapshot_ts(self) -> str:
+        """Give the snapshot's time, on its mark."""
+        return iso(self.mark * MARK_MS)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Give the fields of the contract by name, in its order, without `children` and `snapshotTs`."""
+        size = len(self.oid)
+        is_trigger = [price != 0 for price in self.trigger_px]
+        return {
+            "height": [self.height] * size,
+            "address": self.address,
+            "oid": self.oid,
+            "coin": self.coin,
+            "side": ["B" if buy else "A" for buy in self.is_buy.tolist()],
+            "limitPx": self.limit_px,
+            "sz": self.sz,
+            "timestamp": iso_column(self.placed_ms),
+            "triggerCondition": [_condition(*order) for order in zip(self.order_type, self.trigger_px, strict=True)],
+            "isTrigger": is_trigger,
+            "triggerPx": self.trigger_px,
+            "isPositionTpsl": self.is_position_tpsl,
+            "reduceOnly": self.reduce_only,
+            "orderType": self.order_type,
+            "origSz": self.orig_sz,
+            "tif": self.tif,
+            "cloid": self.cloid,
+            "status": ["open"] * size,
+            "builder": self.builder,
+            "builderFee": self.builder_fee,
+            "untriggered": is_trigger,
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """Give all rows as a table, without `children`."""
+        return pd.DataFrame({**self.columns(), "snapshotTs": self.snapshot_ts})
+
+
+def _condition(order_type: str, trigger_px: float) -> str:
+    if trigger_px == 0:
+        return "N/A"
+    return f"Price {'below' if order_type.startswith('Stop') else 'above'} {trigger_px:g}"
+
+
+class OrderBook:
+    """Makes the order snapshot of any mark; a mark is a count of five minutes since 1970."""
+
+    def __init__(self, count: int, seed: int, coins: CoinTable, wallets: Wallets) -> None:
+        """Lay out `count` slots over the coins."""
+        self._seed, self._coins, self._wallets = seed, coins, wallets
+        counts = coins.share_out(count)
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        slot = np.arange(count)
+        self._coin = np.repeat(np.arange(len(counts)), counts)
+        life = log_uniform(_MIN_LIFE_MARKS, _MAX_LIFE_MARKS, seed, 61, slot).astype(np.int64)
+        self._phase = integers(10**9, seed, 62, slot) % life
+        # The first order of each coin has rested since 2023 and never ends.
+        life[self._starts[:-1]] = _ETERNAL_MARKS
+        self._phase[self._starts[:-1]] = 0
+        self._life_marks = life
+        self._fill_marks = log_uniform(200, 8_000, seed, 63, slot).astype(np.int64)
+        self._kept = Cache(_SNAPSHOTS_KEPT)
+
+    def rows(self, mark: int, code: int | None = None) -> OrderRows:
+        """Give the orders of a mark, of one coin or of all."""
+        return self._kept.get((mark, code), lambda: self._make(mark, code))
+
+    def _make(self, mark: int, code: int | None) -> OrderRows:
+        first, last = (0, len(self._coin)) if code is None else self._starts[code : code + 2]
+        slot = np.arange(first, last)
+        life = (mark + self._phase[slot]) // self._life_marks[slot]
+        placed = self._placed_ms(slot, life)
+        order = np.argsort(placed, kind="stable")
+        return self._draw(mark, slot[order], life[order], placed[order])
+
+    def _placed_ms(self, slot: Array, life: Array) -> Array:
+        first_mark = life * self._life_marks[slot] - self._phase[slot]
+        placed = first_mark * MARK_MS - integers(MARK_MS - SECOND_MS, self._seed, 64, slot, life)
+        old = _OLD_YEAR_MS + integers(100 * 86_400_000, self._seed, 65, slot)
+        return np.where(self._life_marks[slot] == _ETERNAL_MARKS, old, placed)
+
+    def _draw(self, mark: int, slot: Array, life: Array, placed: Array) -> OrderRows:
+        seed, coin = self._seed, self._coin[slot]
+        names = np.array(self._coins.names, dtype=object)
+        is_buy = unit(seed, 66, slot, life) < 0.5
+        kind = unit(seed, 67, slot, life)
+        is_trigger = kind < 0.15
+        tpsl = kind < 0.05
+        trigger_kind = integers(len(TRIGGER_TYPES), seed, 68, slot, life)
+        order_type = np.where(is_trigger, np.array(TRIGGER_TYPES, dtype=object)[trigger_kind], "Limit")
+        away = log_uniform(0.0005, 0.5, seed, 69, slot, life) * np.where(is_buy, -1, 1)
+        decimals = self._coins.price_decimals()[coin]
+        price = np.maximum(10.0**-decimals, _round(self._coins.price(coin, placed) * (1 + away), decimals))
+        sz, orig = self._sizes(mark, slot, life, placed, price)
+        wallet = integers(self._wallets.count, seed, 72, slot, life)
+        kept = (price, np.where(tpsl, 0.0, sz), np.where(tpsl | (unit(seed, 74, slot, life) < 0.5), 0.0, orig))
+        built = unit(seed, 75, slot, life) < 0.05
+        return OrderRows(
+            mark=mark,
+            coin=names[coin].tolist(),
+            # Unique and rising with the time of placement, as real ids do.
+            oid=((placed - _FIRST_PLACED_MS) // SECOND_MS * len(self._coin) + slot).tolist(),
+            wallet=wallet,
+            address=self._wallets.addresses(wallet),
+            is_buy=is_buy,
+            limit_px=kept[0].tolist(),
+            sz=kept[1].tolist(),
+            orig_sz=kept[2].tolist(),
+            placed_ms=placed,
+            trigger_px=np.where(is_trigger, price, 0.0).tolist(),
+            order_type=order_type.tolist(),
+            is_position_tpsl=tpsl.tolist(),
+            reduce_only=(is_trigger | (kind > 0.95)).tolist(),
+            tif=np.array(["", "Gtc", "Alo"], dtype=object)[integers(3, seed, 76, slot, life)].tolist(),
+            cloid=_cloids(seed, slot, life),
+            builder=np.where(built, "0x" + "b" * 40, "").tolist(),
+            builder_fee=np.where(built, 10, 0).tolist(),
+            has_child=((kind > 0.15) & (kind < 0.17)).tolist(),
+        )
+
+    def _sizes(self, mark: int, slot: Array, life: Array, placed: Array, price: Array) -> tuple[Array, Array]:
+        """Give open and original sizes; an order fills by 12 % at a time, five times at most."""
+        lot = self._coins.lot[self._coin[slot]]
+        worth = log_uniform(20, 200_000, self._seed, 73, slot, life)
+        orig = np.maximum(1, np.rint(worth / price / lot))
+        fills = np.minimum(5, (mark - placed // MARK_MS) // self._fill_marks[slot])
+        return np.round(np.maximum(1, np.rint(orig * (1 - 0.12 * fills))) * lot, 6), np.round(orig * lot, 6)
+
+
+def _round(values: Array, decimals: Array) -> Array:
+    scale = 10.0**decimals
+    return np.rint(values * scale) / scale
+
+
+def _cloids(seed: int, slot: Array, life: Array) -> list[str]:
+    given = (unit(seed, 77, slot, life) < 0.3).tolist()
+    halves = zip(hash64(seed, 78, slot, life).tolist(), hash64(seed, 79, slot, life).tolist(), given, strict=True)
+    return [f"0x{a:016x}{b:016x}" if has else "" for a, b, has in halves]
