@@ -1,0 +1,128 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key=['dataset', 'coin', 'cohort_id', 'snapshot_at', 'value_hash'],
+    )
+}}
+
+{%- set keys = ['dataset', 'coin', 'cohort_id', 'snapshot_at'] -%}
+{%- set measures = ['snapshot_at_basis', 'position_count', 'long_position_count', 'short_position_count', 'gross_value_usd', 'long_value_usd', 'short_value_usd', 'reported_long_fraction', 'near_liquidation_value_usd', 'past_position_count', 'past_gross_value_usd'] %}
+
+with heatmap as (
+
+    select * from {{ ref('stg_heatmap') }}
+    where {{ is_new_load() }}
+
+),
+
+segment_metrics_export as (
+
+    select * from {{ ref('stg_segment_metrics_export') }}
+    where {{ is_new_load() }}
+
+),
+
+breakdown_by_cohort_export as (
+
+    select * from {{ ref('stg_breakdown_by_cohort_export') }}
+    where {{ is_new_load() }}
+
+),
+
+observations as (
+
+    select
+        'heatmap' as dataset,
+        coin,
+        cohort_id,
+        snapshot_at,
+        snapshot_at_basis,
+        position_count,
+        long_position_count,
+        short_position_count,
+        gross_value_usd,
+        long_value_usd,
+        short_value_usd,
+        reported_long_fraction,
+        cast(null as double) as near_liquidation_value_usd,
+        cast(null as bigint) as past_position_count,
+        cast(null as double) as past_gross_value_usd,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from heatmap
+
+    union all
+
+    select
+        'segment_metrics_export' as dataset,
+        coin,
+        cohort_id,
+        snapshot_at,
+        'payload' as snapshot_at_basis,
+        position_count,
+        long_position_count,
+        position_count - long_position_count as short_position_count,
+        gross_value_usd,
+        long_value_usd,
+        gross_value_usd - long_value_usd as short_value_usd,
+        reported_long_fraction,
+        cast(null as double) as near_liquidation_value_usd,
+        cast(null as bigint) as past_position_count,
+        cast(null as double) as past_gross_value_usd,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from segment_metrics_export
+
+    union all
+
+    select
+        'breakdown_by_cohort_export' as dataset,
+        coin,
+        cohort_id,
+        snapshot_at,
+        'payload' as snapshot_at_basis,
+        position_count,
+        cast(null as bigint) as long_position_count,
+        cast(null as bigint) as short_position_count,
+        gross_value_usd,
+        long_value_usd,
+        gross_value_usd - long_value_usd as short_value_usd,
+        reported_long_fraction,
+        near_liquidation_value_usd,
+        past_position_count,
+        past_gross_value_usd,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from breakdown_by_cohort_export
+
+),
+
+{{ versions_of('observations', keys, measures) }}
+
+select
+    dataset,
+    coin,
+    cohort_id,
+    snapshot_at,
+    value_hash,
+    snapshot_at_basis,
+    position_count,
+    long_position_count,
+    short_position_count,
+    gross_value_usd,
+    long_value_usd,
+    short_value_usd,
+    reported_long_fraction,
+    near_liquidation_value_usd,
+    past_position_count,
+    past_gross_value_usd,
+    first_known_at,
+    last_known_at,
+    first_payload_id,
+    last_payload_id,
+    _load_seq
+from merged

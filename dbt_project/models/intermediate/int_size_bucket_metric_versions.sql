@@ -1,0 +1,64 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key=['dataset', 'coin', 'size_bucket_id', 'snapshot_at', 'value_hash'],
+    )
+}}
+
+{%- set keys = ['dataset', 'coin', 'size_bucket_id', 'snapshot_at'] -%}
+{%- set measures = ['snapshot_at_basis', 'position_count', 'gross_value_usd', 'long_value_usd', 'short_value_usd', 'reported_long_fraction', 'near_liquidation_value_usd', 'past_position_count', 'past_gross_value_usd'] %}
+
+with breakdown_by_size_export as (
+
+    select * from {{ ref('stg_breakdown_by_size_export') }}
+    where {{ is_new_load() }}
+
+),
+
+observations as (
+
+    select
+        'breakdown_by_size_export' as dataset,
+        coin,
+        size_bucket_id,
+        snapshot_at,
+        'payload' as snapshot_at_basis,
+        position_count,
+        gross_value_usd,
+        long_value_usd,
+        gross_value_usd - long_value_usd as short_value_usd,
+        reported_long_fraction,
+        near_liquidation_value_usd,
+        past_position_count,
+        past_gross_value_usd,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from breakdown_by_size_export
+
+),
+
+{{ versions_of('observations', keys, measures) }}
+
+select
+    dataset,
+    coin,
+    size_bucket_id,
+    snapshot_at,
+    value_hash,
+    snapshot_at_basis,
+    position_count,
+    gross_value_usd,
+    long_value_usd,
+    short_value_usd,
+    reported_long_fraction,
+    near_liquidation_value_usd,
+    past_position_count,
+    past_gross_value_usd,
+    first_known_at,
+    last_known_at,
+    first_payload_id,
+    last_payload_id,
+    _load_seq
+from merged

@@ -1,0 +1,54 @@
+with payloads as (
+
+    select * from {{ source('raw', 'segment_metrics_export') }}
+
+),
+
+segments as (
+
+    select
+        _scope as coin,
+        unnest(from_json(document -> '$.data', '["JSON"]')) as segment,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from payloads
+
+),
+
+data_rows as (
+
+    select
+        coin,
+        cast(segment ->> '$.segment.id' as integer) as cohort_id,
+        from_json(segment -> '$.metrics.columns', '["VARCHAR"]') as declared_columns,
+        unnest(from_json(segment -> '$.metrics.data', '[["VARCHAR"]]')) as row_values,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from segments
+
+),
+
+aligned as (
+
+    select
+        *,
+        {{ aligned_columns('declared_columns', 'row_values') }} as column_names
+    from data_rows
+
+)
+
+select
+    coin,
+    cohort_id,
+    cast({{ value_of('timestamp') }} as timestamp) as snapshot_at,
+    cast({{ value_of('positionCount') }} as bigint) as position_count,
+    cast({{ value_of('positionCountLong') }} as bigint) as long_position_count,
+    cast({{ value_of('totalPositionValue') }} as double) as gross_value_usd,
+    cast({{ value_of('totalPositionValueLong') }} as double) as long_value_usd,
+    cast({{ value_of('bias') }} as double) as reported_long_fraction,
+    _payload_id,
+    _fetched_at,
+    _load_seq
+from aligned
