@@ -7,7 +7,10 @@
 }}
 
 {%- set keys = ['dataset', 'coin', 'snapshot_at'] -%}
-{%- set measures = ['snapshot_at_basis', 'position_count', 'long_position_count', 'short_position_count', 'gross_value_usd', 'long_value_usd', 'short_value_usd', 'is_on_grid'] %}
+{%- set measures = [
+    'snapshot_at_basis', 'position_count', 'long_position_count', 'short_position_count', 'gross_value_usd',
+    'long_value_usd', 'short_value_usd', 'is_on_grid',
+] %}
 
 with coins as (
 

@@ -7,7 +7,10 @@
 }}
 
 {%- set keys = ['snapshot_at'] -%}
-{%- set measures = ['source_id', 'position_count', 'long_position_count', 'short_position_count', 'gross_open_interest_usd', 'long_open_interest_usd', 'short_open_interest_usd', 'perp_equity_usd', 'positions_in_profit_count'] %}
+{%- set measures = [
+    'source_id', 'position_count', 'long_position_count', 'short_position_count', 'gross_open_interest_usd',
+    'long_open_interest_usd', 'short_open_interest_usd', 'perp_equity_usd', 'positions_in_profit_count',
+] %}
 
 with observations as (
 

@@ -16,7 +16,7 @@ with snapshots as (
 orders as (
 
     select * from {{ ref('stg_order_snapshots') }}
-    where _load_seq in (select snapshots.load_seq from snapshots)
+    where _load_seq in (select load_seq from snapshots)
 
 ),
 
@@ -25,7 +25,7 @@ counted as (
     select
         _load_seq,
         max(height) as block_height,
-        count(distinct order_id) filter (where not orders.is_foreign) as order_count
+        count(distinct order_id) filter (where not is_foreign) as order_count
     from orders
     group by _load_seq
 

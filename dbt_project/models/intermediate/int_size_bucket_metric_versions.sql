@@ -7,7 +7,10 @@
 }}
 
 {%- set keys = ['dataset', 'coin', 'size_bucket_id', 'snapshot_at'] -%}
-{%- set measures = ['snapshot_at_basis', 'position_count', 'gross_value_usd', 'long_value_usd', 'short_value_usd', 'reported_long_fraction', 'near_liquidation_value_usd', 'past_position_count', 'past_gross_value_usd'] %}
+{%- set measures = [
+    'snapshot_at_basis', 'position_count', 'gross_value_usd', 'long_value_usd', 'short_value_usd',
+    'reported_long_fraction', 'near_liquidation_value_usd', 'past_position_count', 'past_gross_value_usd',
+] %}
 
 with breakdown_by_size_export as (
 

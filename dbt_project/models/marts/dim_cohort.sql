@@ -5,13 +5,21 @@ with segments as (
 
 ),
 
+hashed as (
+
+    select
+        *,
+        {{ value_hash(['cohort_name', 'axis', 'lower_bound_usd', 'upper_bound_usd']) }} as definition_hash
+    from segments
+
+),
+
 compared as (
 
     select
         *,
-        {{ value_hash(['cohort_name', 'axis', 'lower_bound_usd', 'upper_bound_usd']) }} as definition_hash,
-        lag(definition_hash) over (partition by cohort_id order by _snapshot_at) is distinct from definition_hash as is_new_version
-    from segments
+        lag(definition_hash) over (partition by cohort_id order by _snapshot_at) as definition_before
+    from hashed
 
 ),
 
@@ -22,7 +30,7 @@ versions as (
         row_number() over (partition by cohort_id order by _snapshot_at) as version,
         lead(_snapshot_at) over (partition by cohort_id order by _snapshot_at) as valid_to_at
     from compared
-    where is_new_version
+    where definition_before is null or definition_before <> definition_hash
 
 )
 
@@ -33,7 +41,7 @@ select
     axis,
     lower_bound_usd,
     upper_bound_usd,
-    row_number() over (partition by axis, valid_to_at is null order by coalesce(lower_bound_usd, '-infinity'), version) as sort_order,
+    row_number() over (partition by axis, valid_to_at is null order by lower_bound_usd nulls first, version) as sort_order,
     _snapshot_at as valid_from_at,
     valid_to_at,
     _fetched_at as known_at,

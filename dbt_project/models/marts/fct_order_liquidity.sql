@@ -59,8 +59,8 @@ bounded as (
 
     select
         *,
-        list_max(list_filter(edges, lambda edge : edge <= distance_pct)) as price_band_from_pct,
-        list_min(list_filter(edges, lambda edge : edge > distance_pct)) as price_band_to_pct
+        list_max(list_filter(edges, lambda edge: edge <= distance_pct)) as price_band_from_pct,
+        list_min(list_filter(edges, lambda edge: edge > distance_pct)) as price_band_to_pct
     from banded
 
 )

@@ -7,7 +7,7 @@ with payloads as (
 coins as (
 
     select
-        unnest(from_json(document, '[{{ '{"coin":"VARCHAR","totalValue":"DOUBLE","totalValueLong":"DOUBLE","totalValueShort":"DOUBLE","count":"BIGINT","countLong":"BIGINT","countShort":"BIGINT"}' }}]'), recursive := true),
+        unnest(from_json(document, '["JSON"]')) as listed,
         _payload_id,
         _fetched_at,
         _snapshot_at,
@@ -18,13 +18,13 @@ coins as (
 )
 
 select
-    coin,
-    count as position_count,
-    countlong as long_position_count,
-    countshort as short_position_count,
-    totalvalue as gross_value_usd,
-    totalvaluelong as long_value_usd,
-    totalvalueshort as short_value_usd,
+    listed ->> '$.coin' as coin,
+    cast(listed ->> '$.count' as bigint) as position_count,
+    cast(listed ->> '$.countLong' as bigint) as long_position_count,
+    cast(listed ->> '$.countShort' as bigint) as short_position_count,
+    cast(listed ->> '$.totalValue' as double) as gross_value_usd,
+    cast(listed ->> '$.totalValueLong' as double) as long_value_usd,
+    cast(listed ->> '$.totalValueShort' as double) as short_value_usd,
     _payload_id,
     _fetched_at,
     _snapshot_at as snapshot_at,

@@ -7,7 +7,7 @@ with payloads as (
 coins as (
 
     select
-        unnest(from_json(document -> '$.heatmap', '[{"coin":"VARCHAR","segments":"JSON"}]'), recursive := true),
+        unnest(from_json(document -> '$.heatmap', '["JSON"]')) as listed,
         _payload_id,
         _fetched_at,
         _snapshot_at,
@@ -20,14 +20,8 @@ coins as (
 cohorts as (
 
     select
-        coin,
-        unnest(
-            from_json(
-                segments,
-                '[{"segmentId":"INTEGER","totalValue":"DOUBLE","totalLongValue":"DOUBLE","totalShortValue":"DOUBLE","count":"BIGINT","countLong":"BIGINT","countShort":"BIGINT","bias":"DOUBLE"}]'
-            ),
-            recursive := true
-        ),
+        listed ->> '$.coin' as coin,
+        unnest(from_json(listed -> '$.segments', '["JSON"]')) as cohort,
         _payload_id,
         _fetched_at,
         _snapshot_at,
@@ -39,14 +33,14 @@ cohorts as (
 
 select
     coin,
-    segmentid as cohort_id,
-    count as position_count,
-    countlong as long_position_count,
-    countshort as short_position_count,
-    totalvalue as gross_value_usd,
-    totallongvalue as long_value_usd,
-    totalshortvalue as short_value_usd,
-    bias as reported_long_fraction,
+    cast(cohort ->> '$.segmentId' as integer) as cohort_id,
+    cast(cohort ->> '$.count' as bigint) as position_count,
+    cast(cohort ->> '$.countLong' as bigint) as long_position_count,
+    cast(cohort ->> '$.countShort' as bigint) as short_position_count,
+    cast(cohort ->> '$.totalValue' as double) as gross_value_usd,
+    cast(cohort ->> '$.totalLongValue' as double) as long_value_usd,
+    cast(cohort ->> '$.totalShortValue' as double) as short_value_usd,
+    cast(cohort ->> '$.bias' as double) as reported_long_fraction,
     _payload_id,
     _fetched_at,
     _snapshot_at as snapshot_at,
