@@ -1,4 +1,13 @@
-"""A local HyperTracker: the same contract over real sockets, with a generated market, for tests and for users without a token.
+"""A local HyperTracker: the same contract over real sockets, with a generated market, for tests and tokenless users.
 
-Only names others may use are gathered here; `python -m sandbox` runs it in the foreground.
+Only the names others may use are gathered here; `python -m sandbox` runs it in the foreground.
 """
+
+from sandbox.clock import SandboxClock
+from sandbox.core import RequestRecord
+from sandbox.faults import Fault
+from sandbox.market.market import Market
+from sandbox.server import Sandbox, running_sandbox
+from sandbox.settings import SandboxSettings
+
+__all__ = ["Fault", "Market", "RequestRecord", "Sandbox", "SandboxClock", "SandboxSettings", "running_sandbox"]

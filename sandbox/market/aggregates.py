@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox.market.cohorts import BUCKET_COUNT, COHORT_COUNT
+from sandbox.market.cohorts import BUCKET_COUNT, COHORT_COUNT, SIZE_COHORTS
 from sandbox.market.hashing import Array, Cache
 from sandbox.market.positions import PositionBook, Snapshot
 from sandbox.times import RECENCIES_MS
@@ -18,6 +18,23 @@ from sandbox.times import RECENCIES_MS
 _COIN_STATES_KEPT = 4_096
 _GROUP_STATES_KEPT = 160
 _MARKET_STATES_KEPT = 20_000
+
+
+@dataclass(frozen=True)
+class Total:
+    """Sums of one group of positions; units as in `Totals`."""
+
+    count: int
+    count_long: int
+    value: int
+    value_long: int
+    near: int
+    lots: int
+    lots_long: int
+    unrealized: float
+    funding: float
+    in_profit: int
+    near_count: int
 
 
 @dataclass(frozen=True)
@@ -35,10 +52,11 @@ class Totals:
     unrealized: Array
     funding: Array
     in_profit: Array
+    near_count: Array
 
-    def at(self, *group: int) -> Totals:
+    def at(self, *group: int) -> Total:
         """Give one group's sums, as numbers."""
-        return Totals(*(column[group].item() for column in vars(self).values()))
+        return Total(*(column[group].item() for column in vars(self).values()))
 
     def of_coin(self, code: int) -> Totals:
         """Give the sums of one coin's groups."""
@@ -66,6 +84,40 @@ def sum_up(snapshot: Snapshot, groups: Array, shape: tuple[int, ...], chosen: Ar
         unrealized=np.round(total(snapshot.unrealized, float), 6),
         funding=np.round(total(snapshot.funding, float), 6),
         in_profit=total(snapshot.unrealized > 0),
+        near_count=total(snapshot.near),
+    )
+
+
+@dataclass(frozen=True)
+class Traders:
+    """The wallets of each cohort, place = cohort id - 1: how many there are, hold a position, hold a net profit;
+    and perp equity in USD of all and of those with a position."""
+
+    count: Array
+    in_position: Array
+    in_profit: Array
+    equity: Array
+    active_equity: Array
+
+
+def count_traders(snapshot: Snapshot, chosen: Array | None = None) -> Traders:
+    """Count a state's wallets by cohort; `chosen` restricts the positions that make a wallet active."""
+    pick = slice(None) if chosen is None else chosen
+    figures = snapshot.wallets
+    held = snapshot.wallet[pick]
+    active = np.bincount(held, minlength=len(figures.equity)) > 0
+    profit = np.bincount(held, snapshot.unrealized[pick], minlength=len(figures.equity)) > 0
+
+    def by_cohort(weights: Array) -> Array:
+        size = np.bincount(figures.size_cohort - 1, weights, minlength=COHORT_COUNT)
+        return size + np.bincount(figures.pnl_cohort - 1, weights, minlength=COHORT_COUNT)
+
+    return Traders(
+        count=by_cohort(np.ones(len(active))).astype(np.int64),
+        in_position=by_cohort(active).astype(np.int64),
+        in_profit=by_cohort(profit).astype(np.int64),
+        equity=by_cohort(figures.equity),
+        active_equity=by_cohort(figures.equity * active),
     )
 
 
@@ -113,9 +165,23 @@ class Aggregates:
 
         return self._market.get((index, recency), make)
 
-    def market(self, index: int) -> Totals:
-        """Give sums over the whole market, as numbers; lots are meaningless here."""
-        return Totals(*(column.sum().item() for column in vars(self.coins(index)).values()))
+    def traders(self, index: int, recency: str = "all") -> Traders:
+        """Give the wallets of each cohort."""
+
+        def make() -> Traders:
+            snapshot = self._book.snapshot(index)
+            return count_traders(snapshot, None if recency == "all" else opened_within(snapshot, recency))
+
+        return self._market.get(("traders", index, recency), make)
+
+    def active_equity(self, index: int) -> float:
+        """Give the perp equity (USD) of all wallets with an open position."""
+        equity = self.traders(index).active_equity
+        return float(sum(equity[cohort.id - 1] for cohort in SIZE_COHORTS))
+
+    def market(self, index: int) -> Total:
+        """Give sums over the whole market; lots are meaningless here."""
+        return Total(*(column.sum().item() for column in vars(self.coins(index)).values()))
 
     def _sum(self, index: int, recency: str, width: int, group_of: Callable[[Snapshot], Array]) -> Totals:
         snapshot = self._book.snapshot(index)

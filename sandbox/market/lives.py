@@ -11,7 +11,7 @@ import numpy as np
 
 from sandbox.market.hashing import Array, integers, unit
 from sandbox.market.positions import PositionBook
-from sandbox.times import SECOND_MS
+from sandbox.times import HOUR_MS, SECOND_MS
 
 CREATED_AFTER_MS = 4_606
 """The database writes a position this long after it opened (a choice; one example shows 4.6 s)."""
@@ -32,6 +32,13 @@ class Records:
     is_cross: Array
     mark: Array
     liquidation: Array
+    funding_rate: Array
+    value: Array
+
+    def funding(self, until_ms: Array) -> Array:
+        """Give the funding (USD) gathered until each record's moment, as the open-positions file does."""
+        hours = (until_ms - self.opened_ms) / HOUR_MS
+        return np.round(self.value * self.funding_rate * hours**0.8, 6)
 
 
 def begun_between(book: PositionBook, slots: Array, first_ms: int, last_ms: int, now_ms: int) -> tuple[Array, Array]:
@@ -63,7 +70,8 @@ def describe(book: PositionBook, slots: Array, lives: Array, now_ms: int) -> Rec
     now_state = book.states.index_at(now_ms)
     last_open = book.opened_states(slots, lives) + book.open_states[slots]
     is_open = last_open > now_state
-    closed = book.states.times(np.minimum(last_open, now_state + 1)) - integers(800 * SECOND_MS, 51, slots, lives)
+    late = integers(800 * SECOND_MS, book.seed, 51, slots, lives)
+    closed = book.states.times(np.minimum(last_open, now_state + 1)) - late
     closed = np.where(is_open, 0, closed // SECOND_MS * SECOND_MS)
     drawn = book.make_lives(slots, lives)
     coin = book.coin[slots]
@@ -86,6 +94,8 @@ def describe(book: PositionBook, slots: Array, lives: Array, now_ms: int) -> Rec
         is_long=drawn.is_long,
         leverage=drawn.leverage,
         is_cross=drawn.is_cross,
+        funding_rate=drawn.funding_rate,
+        value=np.round(columns["size"] * columns["mark"], 6),
         **columns,
     )
 

@@ -28,12 +28,27 @@ _FIRST_PLACED_MS = to_ms(datetime(2023, 2, 1, tzinfo=UTC))
 _OLD_YEAR_MS = to_ms(datetime(2023, 7, 18, tzinfo=UTC))
 _HEIGHT_AT = (to_ms(datetime(2026, 3, 13, 9, 40, tzinfo=UTC)) // MARK_MS, 922_290_820)
 _BLOCKS_PER_MARK = 4_200
-_SNAPSHOTS_KEPT = 3
+_SNAPSHOTS_KEPT = 700
+_TRIGGER_SHARE = 0.15
+_TPSL_SHARE = 0.05
 
 
 def published_mark(moment_ms: int) -> int:
     """Give the latest mark whose snapshot is out at a moment: a snapshot is published 20 s after its mark."""
     return (moment_ms - PUBLISH_DELAY_MS) // MARK_MS
+
+
+@dataclass(frozen=True)
+class OrderKeys:
+    """Which orders: their slots and lives, and when they were placed (epoch milliseconds); one entry an order."""
+
+    slot: Array
+    life: Array
+    placed_ms: Array
+
+    def take(self, chosen: Array | slice) -> OrderKeys:
+        """Give some of them."""
+        return OrderKeys(self.slot[chosen], self.life[chosen], self.placed_ms[chosen])
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,6 @@ class OrderRows:
     mark: int
     coin: list[str]
     oid: list[int]
-    wallet: Array
     address: list[str]
     is_buy: Array
     limit_px: list[float]
@@ -128,17 +142,37 @@ class OrderBook:
         self._fill_marks = log_uniform(200, 8_000, seed, 63, slot).astype(np.int64)
         self._kept = Cache(_SNAPSHOTS_KEPT)
 
-    def rows(self, mark: int, code: int | None = None) -> OrderRows:
-        """Give the orders of a mark, of one coin or of all."""
-        return self._kept.get((mark, code), lambda: self._make(mark, code))
+    def keys(self, mark: int, code: int | None = None) -> OrderKeys:
+        """Give the keys of a mark's orders, of one coin or of all, oldest placed first."""
+        return self._kept.get((mark, code), lambda: self._sort(mark, code))
 
-    def _make(self, mark: int, code: int | None) -> OrderRows:
+    def rows(self, mark: int, code: int | None = None) -> OrderRows:
+        """Give the orders of a mark, of one coin or of all, oldest placed first."""
+        return self.draw(mark, self.keys(mark, code))
+
+    def wallets_of(self, keys: OrderKeys) -> Array:
+        """Give the owners of orders."""
+        return integers(self._wallets.count, self._seed, 72, keys.slot, keys.life)
+
+    def oids_of(self, keys: OrderKeys) -> Array:
+        """Give order ids: unique, and rising with the time of placement, as real ones do."""
+        return (keys.placed_ms - _FIRST_PLACED_MS) // SECOND_MS * len(self._coin) + keys.slot
+
+    def types_of(self, keys: OrderKeys) -> Array:
+        """Give the order types as text."""
+        kind = integers(len(TRIGGER_TYPES), self._seed, 68, keys.slot, keys.life)
+        is_trigger = self._kinds_of(keys) < _TRIGGER_SHARE
+        return np.where(is_trigger, np.array(TRIGGER_TYPES, dtype=object)[kind], "Limit")
+
+    def _kinds_of(self, keys: OrderKeys) -> Array:
+        return unit(self._seed, 67, keys.slot, keys.life)
+
+    def _sort(self, mark: int, code: int | None) -> OrderKeys:
         first, last = (0, len(self._coin)) if code is None else self._starts[code : code + 2]
         slot = np.arange(first, last)
         life = (mark + self._phase[slot]) // self._life_marks[slot]
         placed = self._placed_ms(slot, life)
-        order = np.argsort(placed, kind="stable")
-        return self._draw(mark, slot[order], life[order], placed[order])
+        return OrderKeys(slot, life, placed).take(np.argsort(placed, kind="stable"))
 
     def _placed_ms(self, slot: Array, life: Array) -> Array:
         first_mark = life * self._life_marks[slot] - self._phase[slot]
@@ -146,44 +180,41 @@ class OrderBook:
         old = _OLD_YEAR_MS + integers(100 * 86_400_000, self._seed, 65, slot)
         return np.where(self._life_marks[slot] == _ETERNAL_MARKS, old, placed)
 
-    def _draw(self, mark: int, slot: Array, life: Array, placed: Array) -> OrderRows:
-        seed, coin = self._seed, self._coin[slot]
-        names = np.array(self._coins.names, dtype=object)
+    def draw(self, mark: int, keys: OrderKeys) -> OrderRows:
+        """Give all fields of some orders of a mark."""
+        seed, slot, life, placed = self._seed, keys.slot, keys.life, keys.placed_ms
+        coin = self._coin[slot]
         is_buy = unit(seed, 66, slot, life) < 0.5
-        kind = unit(seed, 67, slot, life)
-        is_trigger = kind < 0.15
-        tpsl = kind < 0.05
-        trigger_kind = integers(len(TRIGGER_TYPES), seed, 68, slot, life)
-        order_type = np.where(is_trigger, np.array(TRIGGER_TYPES, dtype=object)[trigger_kind], "Limit")
-        away = log_uniform(0.0005, 0.5, seed, 69, slot, life) * np.where(is_buy, -1, 1)
-        decimals = self._coins.price_decimals()[coin]
-        price = np.maximum(10.0**-decimals, _round(self._coins.price(coin, placed) * (1 + away), decimals))
+        kind = self._kinds_of(keys)
+        is_trigger, is_tpsl = kind < _TRIGGER_SHARE, kind < _TPSL_SHARE
+        price = self._prices(coin, placed, is_buy, slot, life)
         sz, orig = self._sizes(mark, slot, life, placed, price)
-        wallet = integers(self._wallets.count, seed, 72, slot, life)
-        kept = (price, np.where(tpsl, 0.0, sz), np.where(tpsl | (unit(seed, 74, slot, life) < 0.5), 0.0, orig))
         built = unit(seed, 75, slot, life) < 0.05
         return OrderRows(
             mark=mark,
-            coin=names[coin].tolist(),
-            # Unique and rising with the time of placement, as real ids do.
-            oid=((placed - _FIRST_PLACED_MS) // SECOND_MS * len(self._coin) + slot).tolist(),
-            wallet=wallet,
-            address=self._wallets.addresses(wallet),
+            coin=np.array(self._coins.names, dtype=object)[coin].tolist(),
+            oid=self.oids_of(keys).tolist(),
+            address=self._wallets.addresses(self.wallets_of(keys)),
             is_buy=is_buy,
-            limit_px=kept[0].tolist(),
-            sz=kept[1].tolist(),
-            orig_sz=kept[2].tolist(),
+            limit_px=price.tolist(),
+            sz=np.where(is_tpsl, 0.0, sz).tolist(),
+            orig_sz=np.where(is_tpsl | (unit(seed, 74, slot, life) < 0.5), 0.0, orig).tolist(),
             placed_ms=placed,
             trigger_px=np.where(is_trigger, price, 0.0).tolist(),
-            order_type=order_type.tolist(),
-            is_position_tpsl=tpsl.tolist(),
+            order_type=self.types_of(keys).tolist(),
+            is_position_tpsl=is_tpsl.tolist(),
             reduce_only=(is_trigger | (kind > 0.95)).tolist(),
             tif=np.array(["", "Gtc", "Alo"], dtype=object)[integers(3, seed, 76, slot, life)].tolist(),
             cloid=_cloids(seed, slot, life),
             builder=np.where(built, "0x" + "b" * 40, "").tolist(),
             builder_fee=np.where(built, 10, 0).tolist(),
-            has_child=((kind > 0.15) & (kind < 0.17)).tolist(),
+            has_child=((kind > _TRIGGER_SHARE) & (kind < _TRIGGER_SHARE + 0.02)).tolist(),
         )
+
+    def _prices(self, coin: Array, placed: Array, is_buy: Array, slot: Array, life: Array) -> Array:
+        away = log_uniform(0.0005, 0.5, self._seed, 69, slot, life) * np.where(is_buy, -1, 1)
+        scale = 10.0 ** self._coins.price_decimals()[coin]
+        return np.maximum(1, np.rint(self._coins.price(coin, placed) * (1 + away) * scale)) / scale
 
     def _sizes(self, mark: int, slot: Array, life: Array, placed: Array, price: Array) -> tuple[Array, Array]:
         """Give open and original sizes; an order fills by 12 % at a time, five times at most."""
@@ -192,11 +223,6 @@ class OrderBook:
         orig = np.maximum(1, np.rint(worth / price / lot))
         fills = np.minimum(5, (mark - placed // MARK_MS) // self._fill_marks[slot])
         return np.round(np.maximum(1, np.rint(orig * (1 - 0.12 * fills))) * lot, 6), np.round(orig * lot, 6)
-
-
-def _round(values: Array, decimals: Array) -> Array:
-    scale = 10.0**decimals
-    return np.rint(values * scale) / scale
 
 
 def _cloids(seed: int, slot: Array, life: Array) -> list[str]:

@@ -1,0 +1,113 @@
+"""Answers about wallets over all coins: the equity export and the PnL leaderboard (1 and 14 of the contract)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sandbox.api.delivery import download, link, redirect
+from sandbox.market.hashing import integers, smooth_noise
+from sandbox.market.market import Market
+from sandbox.times import DAY_MS, iso, parse_iso
+from sandbox.wire import Exchange, Reply, bad_request, number, to_json
+
+_HISTORY_FROM_MS = parse_iso("2025-08-20T17:13:56.403Z")
+_VAULT_FAULT_MS = parse_iso("2025-09-02")
+_VAULT_FROM_MS = parse_iso("2025-09-03")
+_MEAN_STEP_MS = int(2.9 * DAY_MS)
+_STEP_SPREAD_MS = int(2.2 * DAY_MS)
+_SHARES = {"spot": 0.82, "staking": 4.2, "vault": 0.205}
+_COLUMNS = [f"{part}WalletsEquity" for part in ("total", "perp", "spot", "staking", "vault")]
+_PERIODS_MS = {"day": DAY_MS, "week": 7 * DAY_MS, "month": 30 * DAY_MS, "all": 0}
+_LEADERBOARD_MAX = 25_000
+
+
+def equity_export(exchange: Exchange) -> Reply:
+    """Answer 1, history oldest first from 2025-08-20, off any grid; each day's file has other timestamps."""
+    market, state = exchange.core.market, exchange.state
+    return redirect(exchange, state, lambda: to_json(_equity(market, state)))
+
+
+def _equity(market: Market, state: int) -> dict[str, Any]:
+    now_ms = market.states.time(state)
+    steps = np.arange(max(0, (now_ms - _HISTORY_FROM_MS) // _MEAN_STEP_MS) + 1)
+    moved = integers(_STEP_SPREAD_MS, market.settings.seed, 93, steps, now_ms // DAY_MS) - _STEP_SPREAD_MS // 2
+    times = _HISTORY_FROM_MS + steps * _MEAN_STEP_MS + np.where(steps == 0, 0, moved)
+    times = times[times <= now_ms]
+    history = [_figures(market, moment) for moment in times.tolist()]
+    known = [[value or 0 for value in figures] for figures in history] or [[0.0] * len(_COLUMNS)]
+    # Each figure is its own all-time high, so the block does not add up.
+    highs = [number(max(column)) for column in zip(*known, strict=True)]
+    data = [[iso(moment), *map(_shown, figures)] for moment, figures in zip(times.tolist(), history, strict=True)]
+    day_ago = [_shown(value) for value in _figures(market, now_ms - DAY_MS)]
+    return {
+        "athData": {"columns": _COLUMNS, "data": highs},
+        "data24HoursAgo": {"columns": _COLUMNS, "data": day_ago},
+        "history": {"columns": ["timestamp", *_COLUMNS], "data": data},
+    }
+
+
+def _figures(market: Market, moment_ms: int) -> list[float | None]:
+    """Give total, perp, spot, staking and vault equity (USD). Vaults are null before September 2025 and once 0."""
+    perp = round(float(market.wallets.figures(moment_ms).equity.sum()), 6)
+    parts: list[float | None] = [perp]
+    for salt, share in enumerate(_SHARES.values()):
+        swing = smooth_noise(moment_ms, 10 * DAY_MS, market.settings.seed, 94, salt)
+        parts.append(round(perp * share * float(1 + 0.2 * swing), 6))
+    if moment_ms < _VAULT_FROM_MS:
+        parts[3] = None if moment_ms < _VAULT_FAULT_MS else 0.0
+    return [round(sum(part for part in parts if part is not None), 6), *parts]
+
+
+def _shown(value: float | None) -> float | None:
+    return None if value is None else number(value)
+
+
+def leaderboard(exchange: Exchange) -> Reply:
+    """Answer 14: a link to at most 25,000 rows by PnL of the period; 400 for a period of another spelling.
+
+    Choices: the file is a JSON array with the columns of the documented inline list; volumes and percents come from
+    equity and PnL alone.
+    """
+    period = exchange.args["period"]
+    if period not in _PERIODS_MS:
+        raise bad_request(f"period must be one of the following values: {', '.join(_PERIODS_MS)}")
+    market, state = exchange.core.market, exchange.state
+    return download(link(exchange, (period, state), lambda: to_json(_ranking(market, state, period)), life_factor=4.0))
+
+
+def _ranking(market: Market, state: int, period: str) -> list[dict[str, Any]]:
+    now_ms = market.states.time(state)
+    snapshot = market.book.snapshot(state)
+    wallets = len(snapshot.open_count)
+    gains = {name: _gain(market, now_ms, span) for name, span in _PERIODS_MS.items()}
+    order = np.argsort(-gains[period], kind="stable")[:_LEADERBOARD_MAX]
+    before = np.argsort(np.argsort(-_gain(market, now_ms - DAY_MS, _PERIODS_MS[period]), kind="stable"))
+    value = np.bincount(snapshot.wallet, snapshot.value_micro, minlength=wallets) / 1e6
+    long = np.bincount(snapshot.wallet, snapshot.value_micro * snapshot.is_long, minlength=wallets) / 1e6
+    equity = snapshot.wallets.equity
+    table = {
+        "previousRank": (before[order] + 1).tolist(),
+        "perpEquity": equity[order].tolist(),
+        "openValue": np.round(value[order], 6).tolist(),
+        "openValueLong": np.round(long[order], 6).tolist(),
+        "exposureRatio": np.round(value[order] / equity[order], 4).tolist(),
+        "bias": np.round((2 * long - value)[order] / equity[order], 4).tolist(),
+    }
+    for name, label in zip(_PERIODS_MS, ("Day", "Week", "Month", "AllTime"), strict=True):
+        gain = gains[name][order]
+        table[f"pnl{label}"] = np.round(gain, 6).tolist()
+        table[f"volume{label}"] = np.round(np.abs(gain) * 40 + equity[order], 6).tolist()
+        table[f"pnlPercent{label}"] = np.round(100 * gain / equity[order], 4).tolist()
+    addresses = market.wallets.addresses(order)
+    rows = zip(addresses, zip(*table.values(), strict=True), strict=True)
+    return [
+        {"address": address, "rank": rank, **dict(zip(table, map(number, figures), strict=True))}
+        for rank, (address, figures) in enumerate(rows, start=1)
+    ]
+
+
+def _gain(market: Market, now_ms: int, span_ms: int) -> Any:
+    pnl = market.wallets.figures(now_ms).pnl
+    return pnl if span_ms == 0 else np.round(pnl - market.wallets.figures(now_ms - span_ms).pnl, 6)
