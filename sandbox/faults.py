@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from sandbox.storage import XML_TYPE, expired
 from sandbox.wire import CSV_TYPE, JSON_TYPE, Exchange, Leg, Reply, to_json
@@ -25,7 +26,8 @@ _S3_XML = b"<Error><Code>InternalError</Code><Message>We encountered an internal
 
 @dataclass(init=False)
 class Fault:
-    """A fault of one kind on the requests of one leg whose path and query match the regular expression `path`.
+    """A fault of one kind on the requests of one leg whose path and query, raw or decoded, match the regular
+    expression `path`.
 
     It passes over the first `after` matching requests, then strikes `count` times (None: always). Whatever else is
     given are the kind's own parameters.
@@ -51,10 +53,14 @@ class Fault:
 
     def strikes(self, exchange: Exchange) -> bool:
         """Tell whether this request is hit, and count it."""
-        if exchange.leg != self.leg or not re.search(self.path, exchange.target):
+        if exchange.leg != self.leg or not _matches(self.path, exchange.target):
             return False
         self.seen += 1
         return self.seen > self.after and (self.count is None or self.seen <= self.after + self.count)
+
+
+def _matches(pattern: str, target: str) -> bool:
+    return bool(re.search(pattern, target) or re.search(pattern, unquote(target)))
 
 
 class FaultBoard:
@@ -138,7 +144,7 @@ async def _short(hit: Hit) -> Reply:
     """The body ends at a line end after `fraction` of it, and the announced length agrees: only its content tells."""
     reply = await hit.call()
     return reply.but(
-        body=reply.body[: reply.body.rfind(b"\n", 0, int(len(reply.body) * hit.fault.params["fraction"])) + 1]
+        body=reply.body[: reply.body.rfind(b"\n", 0, int(len(reply.body) * hit.fault.params.get("fraction", 0.5))) + 1]
     )
 
 

@@ -29,20 +29,35 @@ class BodyCache:
         """Keep at most `max_bytes`."""
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._bodies: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
 
     def get(self, key: Hashable, render: Callable[[], bytes]) -> bytes:
-        """Give the kept file or render it."""
+        """Give the kept file or render it; a slow file keeps nobody waiting but those who want the same."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            body = self._find(key)
+            if body is None:
+                body = render()
+                self._keep(key, body)
+        return body
+
+    def _find(self, key: Hashable) -> bytes | None:
         with self._lock:
             if key in self._bodies:
                 self._bodies.move_to_end(key)
-                return self._bodies[key]
-            body = self._bodies[key] = render()
+            return self._bodies.get(key)
+
+    def _keep(self, key: Hashable, body: bytes) -> None:
+        with self._lock:
+            self._bodies[key] = body
             self._bytes += len(body)
             while self._bytes > self._max_bytes and len(self._bodies) > 1:
-                self._bytes -= len(self._bodies.popitem(last=False)[1])
-            return body
+                oldest, dropped = self._bodies.popitem(last=False)
+                self._bytes -= len(dropped)
+                self._making.pop(oldest, None)
 
 
 @dataclass(frozen=True)

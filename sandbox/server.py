@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import format_datetime
 from typing import Any
 
@@ -158,9 +158,9 @@ class Sandbox:
         """Give the faults in force."""
         return self.core.faults
 
-    def now(self) -> datetime:
-        """Give the present sandbox time."""
-        return self.core.clock.now()
+    def usage(self) -> dict[str, Any]:
+        """Give the requests counted in the present minute, day and month of sandbox time."""
+        return self.core.meter.usage(self.core.clock.now_ms())
 
     def requests(self) -> list[RequestRecord]:
         """Give all requests so far, oldest first, those to the control paths left out."""

@@ -55,6 +55,8 @@ def _slots(exchange: Exchange) -> Array:
 def _collect(exchange: Exchange, slots: Array, first: int, end: int, wanted: int) -> tuple[Array, Array]:
     """Gather enough positions from `first` on, in growing windows, so that a page costs what it holds."""
     book, now_ms = exchange.core.market.book, exchange.now_ms
+    if exchange.param("open") == "true":
+        return _open_now(exchange, slots, first, end)
     found_slots, found_lives, count, step = [slots[:0]], [slots[:0]], 0, DAY_MS // 4
     while first <= end and count < wanted:
         part, lives = begun_between(book, slots, first, min(end, first + step - 1), now_ms)
@@ -66,14 +68,22 @@ def _collect(exchange: Exchange, slots: Array, first: int, end: int, wanted: int
     return np.concatenate(found_slots), np.concatenate(found_lives)
 
 
+def _open_now(exchange: Exchange, slots: Array, first: int, end: int) -> tuple[Array, Array]:
+    book = exchange.core.market.book
+    life, is_open = book.life_at(exchange.state)
+    slots = slots[is_open[slots]]
+    opened = book.opened_ms(slots, life[slots])
+    slots = slots[(opened >= first) & (opened <= end)]
+    slots = slots[np.argsort(book.opened_ms(slots, life[slots]), kind="stable")]
+    return slots, life[slots]
+
+
 def _kept_by_open(exchange: Exchange, slots: Array, lives: Array) -> Array:
-    """Apply `open`: `true` keeps the open ones, any other word the closed ones."""
-    text = exchange.param("open")
-    if text is None:
+    """Apply `open`: absent keeps all, any word but `true` keeps the closed ones, as the provider does."""
+    if exchange.param("open") is None:
         return np.ones(len(slots), dtype=bool)
     book = exchange.core.market.book
-    is_open = book.opened_states(slots, lives) + book.open_states[slots] > exchange.state
-    return is_open if text == "true" else ~is_open
+    return book.opened_states(slots, lives) + book.open_states[slots] <= exchange.state
 
 
 def _rows(market: Market, slots: Array, lives: Array, now_ms: int) -> list[dict[str, Any]]:
