@@ -156,7 +156,7 @@ def _next_steps(settings: Settings, out: Console) -> None:
     out.print(f"\nThe published copy: {_shown(settings.published_file)} (open it with DuckDB, or any tool that reads DuckDB)")
     out.print("Try next:")
     for command in (
-        f'{where} .venv/bin/htw query "select coin, gross_value_usd from fct_coin_metrics where dataset = \'coins\' order by 2 desc limit 5"',
+        f"{where} .venv/bin/htw query \"select coin, gross_value_usd from fct_coin_metrics where dataset = 'coins' order by 2 desc limit 5\"",
         f"{where} .venv/bin/htw rebuild     # everything again, from the kept bytes alone",
         "make dev                      # the Dagster UI with schedules running, against a sandbox",
     ):

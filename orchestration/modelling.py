@@ -7,6 +7,7 @@ Dagster's view of the models (`assets.dbt_models`), the models themselves (`dbt_
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warehouse.connection import WarehouseError, writer_lock
+from warehouse.connection import WarehouseError, open_writer, writer_lock
 from warehouse.publish import Mart
 
 PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"
 TARGET_DIR = PROJECT_DIR / "target"
 MANIFEST_FILE = TARGET_DIR / "manifest.json"
 WAREHOUSE_VARIABLE = "HTW_WAREHOUSE_FILE"
+BUILDS_TABLE = "create table if not exists ops.whole_builds (fingerprint varchar)"
 SOURCE_KINDS = ("*.sql", "*.yml", "*.csv", "*.md")
 
 
@@ -47,7 +49,7 @@ def prepare_manifest() -> dict[str, Any]:
     """The dbt manifest, parsed anew when the project changed since; takes seconds then, milliseconds otherwise."""
     if not _is_fresh():
         with _dbt_environment(PROJECT_DIR / "parse" / "warehouse.duckdb"):
-            result = _runner().invoke(["parse", "--quiet", *_folders(TARGET_DIR)])
+            result = _runner().invoke(["parse", "--log-level", "none", *_folders(TARGET_DIR)])
         if not result.success:
             raise BuildError(f"dbt cannot read {PROJECT_DIR.name}: {result.exception}")
     manifest: dict[str, Any] = json.loads(MANIFEST_FILE.read_text("utf-8"))
@@ -57,23 +59,59 @@ def prepare_manifest() -> dict[str, Any]:
 def build(warehouse_file: Path, target_dir: Path, select: Sequence[str] = (), full_refresh: bool = False) -> list[NodeResult]:
     """Build and test models (all, or a dbt selection) in the working file, under the writer lock.
 
-    Unit tests are left out: they test code, not data. Raises `BuildError` naming what failed.
+    A working file that this version of the models has never built whole is built whole, whatever is selected. Unit tests are
+    left out: they test code, not data. Raises `BuildError` when dbt could not run; failures of nodes are among the results.
     """
-    prepare_manifest()
-    arguments = ["build", "--quiet", "--exclude", "resource_type:unit_test", *_folders(target_dir)]
-    arguments += ["--select", *select] if select else []
-    arguments += ["--full-refresh"] if full_refresh else []
-    with writer_lock(warehouse_file), _dbt_environment(warehouse_file):
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    fingerprint = fingerprint_of(prepare_manifest())
+    with writer_lock(warehouse_file):
+        is_whole = not select or not _was_built_whole(warehouse_file, fingerprint)
+        results = _invoke(warehouse_file, target_dir, _arguments(target_dir, [] if is_whole else select, full_refresh))
+        if is_whole and not any(result.failed for result in results):
+            _note_whole_build(warehouse_file, fingerprint)
+    return results
 
+
+def fingerprint_of(manifest: Mapping[str, Any]) -> str:
+    """Changes when any model, seed or macro does."""
+    nodes = [*manifest["nodes"].values(), *manifest["macros"].values()]
+    ours = [node for node in nodes if node["package_name"] == "hypertracker"]
+    texts = sorted(f"{node['unique_id']} {node.get('raw_code') or node.get('macro_sql')} {node.get('config')}" for node in ours)
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
+def _arguments(target_dir: Path, select: Sequence[str], full_refresh: bool) -> list[str]:
+    arguments = ["build", "--log-level", "none", "--exclude", "resource_type:unit_test", *_folders(target_dir)]
+    arguments += ["--select", *select] if select else []
+    return [*arguments, "--full-refresh"] if full_refresh else arguments
+
+
+def _invoke(warehouse_file: Path, target_dir: Path, arguments: Sequence[str]) -> list[NodeResult]:
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    target_dir.mkdir(parents=True, exist_ok=True)
+    with _dbt_environment(warehouse_file):
         try:
-            outcome = _runner(_stored_manifest()).invoke(arguments)
+            outcome = _runner(_stored_manifest()).invoke(list(arguments))
         finally:
             # Until then the file stays open in this process, and every other one is refused.
             DuckDBConnectionManager.close_all_connections()
     if outcome.result is None:
         raise BuildError(f"dbt stopped: {outcome.exception}")
     return [_node_result(result) for result in outcome.result.results]
+
+
+def _was_built_whole(warehouse_file: Path, fingerprint: str) -> bool:
+    with open_writer(warehouse_file) as connection:
+        connection.execute(BUILDS_TABLE)
+        row = connection.execute("select count(*) from ops.whole_builds where fingerprint = ?", [fingerprint]).fetchone()
+        return bool(row and row[0])
+
+
+def _note_whole_build(warehouse_file: Path, fingerprint: str) -> None:
+    with open_writer(warehouse_file) as connection:
+        connection.execute(BUILDS_TABLE)
+        connection.execute("delete from ops.whole_builds")
+        connection.execute("insert into ops.whole_builds values (?)", [fingerprint])
 
 
 def raise_for_failures(results: Sequence[NodeResult]) -> None:
@@ -127,7 +165,7 @@ def _runner(manifest: Any = None) -> Any:
 
 def _folders(target_dir: Path) -> list[str]:
     project = str(PROJECT_DIR)
-    return ["--project-dir", project, "--profiles-dir", project, "--target-path", str(target_dir), "--log-path", str(target_dir)]
+    return ["--project-dir", project, "--profiles-dir", project, "--target-path", str(target_dir), "--log-level-file", "none"]
 
 
 @contextlib.contextmanager

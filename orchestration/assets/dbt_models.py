@@ -4,8 +4,6 @@ Belongs here: reading the dbt manifest into asset specs, and the two steps that 
 (`modelling`), the models (`dbt_project`). This is the only module that reads the manifest while definitions load.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -38,7 +36,7 @@ def build_model_assets(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
         whole = len(chosen) == len(models)
         results = pipeline().build([] if whole else [f"fqn:{'.'.join(node['fqn'])}" for node in chosen])
         for result in results:
-            yield from _events(result, models, tests)
+            yield from (event for event in _events(result, models, tests) if event.asset_key in context.selected_asset_keys)
         raise_for_failures(results)
 
     return build_models

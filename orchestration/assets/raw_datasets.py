@@ -6,8 +6,6 @@ any subset of its datasets can be materialised alone. A dataset none of whose sc
 fails with the list, after the models were built from what did arrive.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime

@@ -1,0 +1,141 @@
+"""A fault-free stretch of a day gives the facts, whole, the same however often it is repeated."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import duckdb
+import pandas as pd
+import pytest
+
+from orchestration.hypertracker.datasets import DATASETS
+from orchestration.modelling import described_marts, prepare_manifest
+from orchestration.reporting import read_status
+from tests.pipeline.conftest import COINS, DAY, Day, dumped
+from warehouse.connection import connect
+from warehouse.query import connect_published, query
+
+MARTS = (
+    "dim_coin", "dim_cohort", "dim_size_bucket", "fct_coin_metrics", "fct_cohort_metrics", "fct_liquidation_heatmap",
+    "fct_market_metrics", "fct_open_positions", "fct_order_liquidity", "fct_order_versions", "fct_size_bucket_metrics",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_every_mart_is_published_with_rows_and_words(day: Day, mart: str) -> None:
+    with connect_published(day.settings.published_file) as connection:
+        assert connection.execute(f"select count(*) from {mart}").fetchone() != (0,)
+        table = connection.execute("select comment from duckdb_tables() where table_name = ?", [mart]).fetchone()
+        columns = connection.execute("select column_name, comment from duckdb_columns() where table_name = ?", [mart]).fetchall()
+    assert table is not None
+    assert "One row per" in table[0]
+    assert [name for name, comment in columns if not comment] == []
+    assert [name for name, _ in columns if name.startswith("_")] == []
+
+
+def test_the_marts_are_these(day: Day) -> None:
+    assert tuple(mart.name for mart in described_marts(prepare_manifest())) == MARTS
+
+
+def test_every_dataset_arrived_at_every_slot_asked(day: Day) -> None:
+    with connect(day.settings.warehouse_file, read_only=True) as connection:
+        verdicts = connection.execute("select dataset, verdict, count(*) from ops.fetches group by all").fetchall()
+    assert {dataset for dataset, _, _ in verdicts} == {dataset.name for dataset in DATASETS}
+    assert {verdict for _, verdict, _ in verdicts} <= {"loaded", "unchanged"}
+
+
+def test_our_count_of_requests_is_the_servers(day: Day) -> None:
+    statuses = read_status(day.settings.warehouse_file, DATASETS, DAY, day.clock.now())
+    served = [request for request in day.sandbox.requests() if request.leg == "api"]
+    assert sum(status.requests_spent for status in statuses) == len(served)
+
+
+def test_the_token_never_reached_storage(day: Day) -> None:
+    storage = [request for request in day.sandbox.requests() if request.leg == "storage"]
+    assert storage
+    assert not any(request.has_auth for request in storage)
+
+
+def test_no_token_and_no_signature_is_kept_anywhere(day: Day) -> None:
+    needles = (day.sandbox.token.encode(), b"Authorization", b"sig=", b"expires=")
+    kept = [path for path in day.settings.data_dir.rglob("*") if path.is_file() and "dagster" not in path.parts]
+    assert len(kept) > 50
+    assert [(path, needle) for path in kept for needle in needles if needle in path.read_bytes()] == []
+
+
+def test_polling_again_changes_no_fact(day: Day) -> None:
+    before = dumped(day.settings.published_file)
+    slot = DAY + timedelta(hours=2)
+    results = day.tick(slot)
+    assert all(result.succeeded for result in results), results
+    assert dumped(day.settings.published_file) == before
+
+
+def test_loading_again_changes_no_fact(day: Day) -> None:
+    before = dumped(day.settings.published_file)
+    day.pipeline.load(list(day.pipeline.vault.records()))
+    day.pipeline.build()
+    day.pipeline.publish()
+    assert dumped(day.settings.published_file) == before
+
+
+def test_rebuilding_from_the_vault_gives_the_same_facts(day: Day) -> None:
+    before = dumped(day.settings.published_file)
+    assert sum(len(rows) for rows in before.values()) > 1000
+    day.pipeline.rebuild()
+    assert dumped(day.settings.published_file) == before
+
+
+def test_any_order_of_payloads_gives_the_same_facts(day: Day, new_day: object) -> None:
+    from dataclasses import replace
+
+    before = dumped(day.settings.published_file)
+    other = day.settings.model_copy(update={"data_dir": day.settings.data_dir / "reversed"})
+    pipeline = type(day.pipeline)(other, day.clock)
+    pipeline.vault = day.pipeline.vault
+    records = [replace(record) for record in day.pipeline.vault.records()]
+    half = len(records) // 2
+    for part in (records[half:][::-1], records[:half]):
+        pipeline.load(part)
+        pipeline.build()
+    pipeline.publish()
+    after = dumped(other.published_file)
+    assert {name: _without_origin(rows) for name, rows in after.items()} == {
+        name: _without_origin(rows) for name, rows in before.items()
+    }
+
+
+def _without_origin(rows: list[tuple[object, ...]]) -> list[str]:
+    """Rows less the payload, which of two with the same bytes may be either."""
+    return sorted(str(row) for row in rows)
+
+
+def test_a_plain_duckdb_and_pandas_open_the_published_file(day: Day) -> None:
+    with duckdb.connect(str(day.settings.published_file), read_only=True) as connection:
+        frame = connection.sql("from marts.fct_coin_metrics").df()
+    assert isinstance(frame, pd.DataFrame)
+    assert set(frame["coin"]) >= set(COINS)
+
+
+def test_the_published_copy_cannot_be_written_or_left(day: Day, tmp_path: object) -> None:
+    for sql in ("create table x (a int)", f"copy (select 1) to '{tmp_path}/x'", "select * from read_csv('/etc/passwd')"):
+        with pytest.raises(Exception, match=r"(?i)read-only|disabled|permission|cannot"):
+            query(day.settings.published_file, sql)
+
+
+def test_three_versions_are_kept(day: Day) -> None:
+    versions = list(day.settings.published_dir.glob("hypertracker-*Z.duckdb"))
+    assert 1 <= len(versions) <= 3
+    assert day.settings.published_file.is_symlink()
+
+
+def test_assets_say_what_arrived(day: Day) -> None:
+    import dagster as dg
+
+    event = day.instance.get_latest_materialization_event(dg.AssetKey(["raw", "open_positions"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    assert metadata["requests_spent"] == len(COINS)
+    assert metadata["dagster/row_count"] > 100
+    assert metadata["foreign_rows"] > 0
