@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sandbox.clock import SandboxClock
 
@@ -87,18 +87,18 @@ class Links:
         """Give a URL that serves what `render` gives, for `life_s` seconds."""
         path = f"/hypertracker{name}".replace("//", "/")
         stem, dot, suffix = path.rpartition(".")
-        path = quote(f"{stem}-{next(self._numbers):08x}{dot}{suffix}", safe="/")
+        path = f"{stem}-{next(self._numbers):08x}{dot}{suffix}"
         now_ms = self._clock.now_ms()
         expires = int(now_ms / 1000 + life_s)
         signature = self._sign(path, expires)
         self._links[path] = Link(content_type, render, signature, life_s, time.monotonic(), now_ms)
         while len(self._links) > _LINKS_KEPT:
             self._links.popitem(last=False)
-        return f"{self.base_url}{path}?sig={signature}&expires={expires}"
+        return f"{self.base_url}{quote(path)}?sig={signature}&expires={expires}"
 
     def find(self, path: str) -> Link | None:
-        """Give the link at a raw path."""
-        return self._links.get(path)
+        """Give the link at a path as sent, whatever of it is percent-encoded."""
+        return self._links.get(unquote(path))
 
     def is_expired(self, link: Link) -> bool:
         """Tell whether the link's life is over: in real seconds, as downloads take real time, however fast the

@@ -6,6 +6,7 @@ The files themselves belong to the endpoint modules, their serving to `sandbox.s
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from urllib.parse import unquote
 
 from sandbox.wire import Exchange, Reply, json_reply
 
@@ -26,7 +27,7 @@ def link(
     kept = (exchange.path.rpartition("/")[2], key)
     life_s = core.settings.link_life_s * life_factor
     return core.links.issue(
-        exchange.path.replace("%", "_") + suffix, content_type, lambda: core.bodies.get(kept, render), life_s
+        unquote(exchange.path) + suffix, content_type, lambda: core.bodies.get(kept, render), life_s
     )
 
 

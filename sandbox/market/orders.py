@@ -28,7 +28,8 @@ _FIRST_PLACED_MS = to_ms(datetime(2023, 2, 1, tzinfo=UTC))
 _OLD_YEAR_MS = to_ms(datetime(2023, 7, 18, tzinfo=UTC))
 _HEIGHT_AT = (to_ms(datetime(2026, 3, 13, 9, 40, tzinfo=UTC)) // MARK_MS, 922_290_820)
 _BLOCKS_PER_MARK = 4_200
-_SNAPSHOTS_KEPT = 700
+_MARKETS_KEPT = 3
+_COINS_KEPT = 700
 _TRIGGER_SHARE = 0.15
 _TPSL_SHARE = 0.05
 
@@ -140,11 +141,13 @@ class OrderBook:
         self._phase[self._starts[:-1]] = 0
         self._life_marks = life
         self._fill_marks = log_uniform(200, 8_000, seed, 63, slot).astype(np.int64)
-        self._kept = Cache(_SNAPSHOTS_KEPT)
+        self._markets = Cache(_MARKETS_KEPT)
+        self._by_coin = Cache(_COINS_KEPT)
 
     def keys(self, mark: int, code: int | None = None) -> OrderKeys:
         """Give the keys of a mark's orders, of one coin or of all, oldest placed first."""
-        return self._kept.get((mark, code), lambda: self._sort(mark, code))
+        kept = self._markets if code is None else self._by_coin
+        return kept.get((mark, code), lambda: self._sort(mark, code))
 
     def rows(self, mark: int, code: int | None = None) -> OrderRows:
         """Give the orders of a mark, of one coin or of all, oldest placed first."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,15 @@ def sandbox(shared: Sandbox) -> Sandbox:
     return shared
 
 
+@cache
+def client() -> httpx.Client:
+    """One client for all tests: making one costs more than most requests."""
+    return httpx.Client(timeout=20)
+
+
 def get(sandbox: Sandbox, path: str, **params: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {sandbox.token}"}
-    return httpx.get(sandbox.api_url + PREFIX + path, params=params or None, headers=headers, timeout=20)
+    return client().get(sandbox.api_url + PREFIX + path, params=params or None, headers=headers)
 
 
 def link_of(answer: httpx.Response) -> str:
@@ -50,7 +57,7 @@ def link_of(answer: httpx.Response) -> str:
 def fetch(sandbox: Sandbox, path: str, **params: Any) -> bytes:
     answer = get(sandbox, path, **params)
     if answer.status_code == 302 or b"downloadUrl" in answer.content[:20]:
-        answer = httpx.get(link_of(answer))
+        answer = client().get(link_of(answer))
     assert answer.status_code == 200, answer.text
     return answer.content
 
@@ -194,7 +201,7 @@ def test_market_rows_hold_the_state_in_force_at_their_mark(sandbox: Sandbox) -> 
 
 
 def test_a_coins_file_of_orders_is_gzip_without_content_encoding(sandbox: Sandbox) -> None:
-    answer = httpx.get(link_of(get(sandbox, "/orders/5m-snapshots/coins/kPEPE/download")))
+    answer = client().get(link_of(get(sandbox, "/orders/5m-snapshots/coins/kPEPE/download")))
     assert answer.headers["content-type"] == "application/gzip"
     assert "content-encoding" not in answer.headers
     rows = json.loads(gzip.decompress(answer.content))
@@ -275,7 +282,7 @@ def test_history_of_open_positions_is_one_snapshot_a_page(sandbox: Sandbox) -> N
     times = [row["createdAt"] for row in rows]
     assert times == sorted(times, reverse=True)
     assert rows[0]["stateVersion"] - rows[2]["stateVersion"] == 2
-    lines = httpx.get(rows[1]["downloadUrl"]).text.splitlines()
+    lines = client().get(rows[1]["downloadUrl"]).text.splitlines()
     assert len(lines) - 1 == rows[1]["rowCount"]
 
 
@@ -312,15 +319,15 @@ def test_empty_answers_are_not_errors(sandbox: Sandbox) -> None:
 
 
 def test_the_token_belongs_to_the_api_leg_alone(sandbox: Sandbox) -> None:
-    assert httpx.get(f"{sandbox.api_url}{PREFIX}/segments").status_code == 401
+    assert client().get(f"{sandbox.api_url}{PREFIX}/segments").status_code == 401
     answer = get(sandbox, "/positions/open/coin/BTC")
     assert answer.status_code == 302
     assert answer.headers["Location"].startswith(sandbox.storage_url)
-    refused = httpx.get(link_of(answer), headers={"Authorization": f"Bearer {sandbox.token}"})
+    refused = client().get(link_of(answer), headers={"Authorization": f"Bearer {sandbox.token}"})
     assert refused.status_code == 400
     assert "Only one auth mechanism allowed" in refused.text
-    assert httpx.get(link_of(answer).replace("sig=", "sig=0")).status_code == 403
-    assert httpx.get(link_of(answer)).status_code == 200
+    assert client().get(link_of(answer).replace("sig=", "sig=0")).status_code == 403
+    assert client().get(link_of(answer)).status_code == 200
     last = sandbox.requests()[-1]
     assert (last.leg, last.status, last.has_auth) == ("storage", 200, False)
 
@@ -328,7 +335,7 @@ def test_the_token_belongs_to_the_api_leg_alone(sandbox: Sandbox) -> None:
 def test_links_expire(sandbox: Sandbox) -> None:
     url = link_of(get(sandbox, "/positions/open/coin/BTC"))
     sandbox.clock.advance(31)
-    expired = httpx.get(url)
+    expired = client().get(url)
     assert expired.status_code == 403
     assert "<Error>" in expired.text
 
@@ -342,15 +349,15 @@ def test_time_is_sandbox_time(sandbox: Sandbox) -> None:
 
 def test_control_over_http(sandbox: Sandbox) -> None:
     control = f"{sandbox.api_url}/_sandbox"
-    moved = httpx.put(f"{control}/clock", json={"now": "2026-03-27T00:00:00Z"}).json()
+    moved = client().put(f"{control}/clock", json={"now": "2026-03-27T00:00:00Z"}).json()
     assert moved["now"] == "2026-03-27T00:00:00.000Z"
     assert sandbox.clock.now() == datetime(2026, 3, 27, tzinfo=UTC)
-    httpx.post(f"{control}/faults", json={"kind": "status", "path": "/segments$", "status": 503})
+    client().post(f"{control}/faults", json={"kind": "status", "path": "/segments$", "status": 503})
     assert get(sandbox, "/segments").status_code == 503
-    assert httpx.delete(f"{control}/faults").json() == []
+    assert client().delete(f"{control}/faults").json() == []
     assert get(sandbox, "/segments").status_code == 200
-    assert httpx.get(f"{control}/requests").json()[-1]["path"] == f"{PREFIX}/segments"
-    assert httpx.post(f"{control}/faults", json={"kind": "gremlin"}).status_code == 400
+    assert client().get(f"{control}/requests").json()[-1]["path"] == f"{PREFIX}/segments"
+    assert client().post(f"{control}/faults", json={"kind": "gremlin"}).status_code == 400
 
 
 def test_a_fault_strikes_as_often_as_it_was_told(sandbox: Sandbox) -> None:
@@ -377,7 +384,7 @@ def test_faults_of_transport(sandbox: Sandbox) -> None:
 def test_faults_of_storage(sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault("expired", "/positions/open/coin/xyz:GOLD", leg="storage", count=1))
     url = link_of(get(sandbox, "/positions/open/coin/xyz%3AGOLD"))
-    assert [httpx.get(url).status_code for _ in range(2)] == [403, 200]
+    assert [client().get(url).status_code for _ in range(2)] == [403, 200]
 
 
 def test_faults_of_content(sandbox: Sandbox) -> None:
@@ -442,6 +449,6 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
         assert process.stdout is not None
         lines = dict(process.stdout.readline().split() for _ in range(3))
         headers = {"Authorization": f"Bearer {lines['token']}"}
-        assert httpx.get(f"{lines['api']}{PREFIX}/segments", headers=headers).status_code == 200
+        assert client().get(f"{lines['api']}{PREFIX}/segments", headers=headers).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
