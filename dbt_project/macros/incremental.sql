@@ -44,13 +44,18 @@
             {% if is_incremental() -%}
             least(seen.first_known_at, known.first_known_at) as first_known_at,
             greatest(seen.last_known_at, known.last_known_at) as last_known_at,
+            -- Structs compare null as the greatest, so that a version not known before must be told apart by hand.
             case
-                when (known.first_known_at, known.first_payload_id) < (seen.first_known_at, seen.first_payload_id)
+                when
+                    known.value_hash is not null
+                    and (known.first_known_at, known.first_payload_id) < (seen.first_known_at, seen.first_payload_id)
                     then known.first_payload_id
                 else seen.first_payload_id
             end as first_payload_id,
             case
-                when (known.last_known_at, known.last_payload_id) > (seen.last_known_at, seen.last_payload_id)
+                when
+                    known.value_hash is not null
+                    and (known.last_known_at, known.last_payload_id) > (seen.last_known_at, seen.last_payload_id)
                     then known.last_payload_id
                 else seen.last_payload_id
             end as last_payload_id,
