@@ -7,6 +7,18 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- The adapter's own statement joins the table with every new row, so that replacing n rows of one key costs n times n. -#}
+{% macro duckdb__get_delete_insert_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) -%}
+    {%- set keys = ([unique_key] if unique_key is string else unique_key) | join(', ') -%}
+    {%- set columns = get_quoted_csv(dest_columns | map(attribute='name')) -%}
+    delete from {{ target }}
+    where ({{ keys }}) in (select distinct {{ keys }} from {{ source }});
+
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }}
+    from {{ source }}
+{%- endmacro %}
+
 {#- A digest that tells two versions of a row's values apart, the same on every machine. -#}
 {% macro value_hash(columns) -%}
     md5(concat_ws('|'{% for column in columns %}, coalesce(cast({{ column }} as varchar), '-'){% endfor %}))
@@ -75,7 +87,8 @@
 {%- endmacro %}
 
 {#- The version of each row to show: the one known last; of payloads that are one snapshot, only rows of the winning payload.
-    `units` are replaced as a whole, so that a row that a restated snapshot no longer has goes away. -#}
+    `units` are replaced as a whole, so that a row that a restated snapshot no longer has goes away: a unit must be no smaller
+    than a payload's snapshot, and is never empty, as a payload without rows is not loaded. -#}
 {% macro latest_versions(relation, units, keys, single_snapshot_datasets) -%}
     changed as (
         select distinct {{ units | join(', ') }}
@@ -96,7 +109,13 @@
         {% if single_snapshot_datasets -%}
         where
             candidates.dataset not in ('{{ single_snapshot_datasets | join("', '") }}')
-            or candidates.last_payload_id in (select winners.payload_id from {{ ref('int_snapshot_payloads') }} as winners)
+            or candidates.last_payload_id in (
+                select winners.payload_id
+                from {{ ref('int_snapshot_payloads') }} as winners
+                where
+                    winners.dataset in ('{{ single_snapshot_datasets | join("', '") }}')
+                    and winners.snapshot_at in (select changed.snapshot_at from changed)
+            )
         {%- endif %}
         qualify row_number() over (
             partition by {% for key in keys %}candidates.{{ key }}{{ ', ' if not loop.last }}{% endfor %}

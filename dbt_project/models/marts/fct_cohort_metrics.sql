@@ -2,12 +2,12 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key=['dataset', 'coin', 'snapshot_at'],
+        unique_key=['dataset', 'snapshot_at'],
     )
 }}
 
 with {{ latest_versions(
-    ref('int_cohort_metric_versions'), ['dataset', 'coin', 'snapshot_at'], ['dataset', 'coin', 'cohort_id', 'snapshot_at'],
+    ref('int_cohort_metric_versions'), ['dataset', 'snapshot_at'], ['dataset', 'coin', 'cohort_id', 'snapshot_at'],
     ['heatmap', 'breakdown_by_cohort_export']
 ) }}
 

@@ -2,12 +2,12 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key=['dataset', 'coin', 'snapshot_at'],
+        unique_key=['dataset', 'snapshot_at'],
     )
 }}
 
 with {{ latest_versions(
-    ref('int_coin_metric_versions'), ['dataset', 'coin', 'snapshot_at'], ['dataset', 'coin', 'snapshot_at'], ['coins']
+    ref('int_coin_metric_versions'), ['dataset', 'snapshot_at'], ['dataset', 'coin', 'snapshot_at'], ['coins']
 ) }}
 
 select

@@ -89,7 +89,9 @@ observations as (
         orders.status,
         orders.builder,
         orders.builder_fee,
-        orders.children
+        orders.children,
+        false as is_recorded,
+        cast(null as timestamp) as recorded_to_at
     from replayed
     inner join orders on replayed.load_seq = orders._load_seq
     {%- if is_incremental() %}
@@ -123,7 +125,9 @@ observations as (
         versions.status,
         versions.builder,
         versions.builder_fee,
-        versions.children
+        versions.children,
+        true as is_recorded,
+        versions.valid_to_at as recorded_to_at
     from before
     inner join {{ this }} as versions
         on
@@ -188,7 +192,9 @@ versions as (
         any_value(builder) as builder,
         any_value(builder_fee) as builder_fee,
         any_value(children) as children,
-        any_value(value_hash) as value_hash
+        any_value(value_hash) as value_hash,
+        bool_or(is_recorded) as is_recorded,
+        any_value(recorded_to_at) as recorded_to_at
     from islands
     group by coin, order_id, version_number
 
@@ -224,3 +230,5 @@ select
     value_hash as _value_hash,
     (select max(snapshots._load_seq) from snapshots) as _load_seq
 from versions
+-- Most orders carry over from one snapshot to the next: their rows stand as they are.
+where not is_recorded or nullif(ended_at, cast('infinity' as timestamp)) is distinct from recorded_to_at

@@ -60,8 +60,14 @@ select
     gross_value_usd,
     long_value_usd,
     gross_value_usd - long_value_usd as short_value_usd,
-    -- The grid is the spacing that most rows have; head and tail lie off it and move with every download.
-    epoch_ms(snapshot_at) % cast(1000 * coalesce(mode(step_s) over (partition by _load_seq), 7200) as bigint) = 0 as is_on_grid,
+    -- The grid is the spacing that most rows have, two hours or one; head and tail lie off it and move with every download.
+    epoch_ms(snapshot_at) % case
+        when
+            count(*) filter (where step_s = 3600) over (partition by _load_seq)
+            > count(*) filter (where step_s = 7200) over (partition by _load_seq)
+            then 3600000
+        else 7200000
+    end = 0 as is_on_grid,
     _payload_id,
     _fetched_at,
     _load_seq
