@@ -1,35 +1,7 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key=['dataset', 'scope', 'snapshot_at'],
-    )
-}}
+with payloads as (
 
-with arrived as (
-
-    select distinct
-        dataset,
-        scope,
-        snapshot_at
-    from {{ source('ops', 'payloads') }}
-    where
-        snapshot_at is not null
-        {%- if is_incremental() %}
-        and load_seq > (select coalesce(max(known.newest_load_seq), 0) from {{ this }} as known)
-        {%- endif %}
-
-),
-
-payloads as (
-
-    select payloads.*
-    from {{ source('ops', 'payloads') }} as payloads
-    semi join arrived
-        on
-            payloads.dataset = arrived.dataset
-            and payloads.scope = arrived.scope
-            and payloads.snapshot_at = arrived.snapshot_at
+    select * from {{ source('ops', 'payloads') }}
+    where snapshot_at is not null
 
 ),
 
