@@ -74,8 +74,9 @@ select
     coalesce(cast(bounded.price_band_to_pct as double), cast('infinity' as double)) as price_band_to_pct,
     any_value(bounded.mid_price) as mid_price,
     count(*) as order_count,
-    sum(bounded.size) as resting_size,
-    sum(bounded.size * bounded.price) as resting_value_usd,
+    -- In the order of ids: sums of doubles depend on it in their last digits, and facts must not depend on when rows came.
+    sum(bounded.size order by bounded.order_id) as resting_size,
+    sum(bounded.size * bounded.price order by bounded.order_id) as resting_value_usd,
     'payload' as snapshot_at_basis,
     any_value(snapshots.known_at) as known_at,
     any_value(snapshots.payload_id) as payload_id,
