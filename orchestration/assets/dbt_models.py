@@ -81,13 +81,19 @@ def _spec(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, Any]) 
     parents = [manifest["nodes"].get(uid) or manifest["sources"].get(uid) for uid in node["depends_on"].get("nodes", [])]
     return dg.AssetSpec(
         _key(node),
-        deps=[_key(parent) for parent in parents if parent is not None and parent["schema"] != "ops"],
+        deps=[_dep(parent) for parent in parents if parent is not None and parent["schema"] != "ops"],
         description=node["description"],
         group_name=node["schema"],
         kinds={"dbt", "duckdb"},
         skippable=True,
         metadata={"dbt/unique_id": unique_id},
     )
+
+
+def _dep(parent: Mapping[str, Any]) -> dg.AssetDep:
+    """Raw parents are mapped to their last slot only: by default Dagster would list every slot there ever was, at every tick."""
+    is_raw = parent["resource_type"] == "source"
+    return dg.AssetDep(_key(parent), partition_mapping=dg.LastPartitionMapping() if is_raw else None)
 
 
 def _key(node: Mapping[str, Any]) -> dg.AssetKey:
