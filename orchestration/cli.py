@@ -23,9 +23,10 @@ from orchestration.settings import Settings, SettingsError, load_settings
 DONE, FAILED, WRONG_USAGE, SLOTS_MISSING = 0, 1, 2, 3
 DEFAULT_HOURS = 24
 ROWS_SHOWN = 100
+PIPED_WIDTH = 140
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

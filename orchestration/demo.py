@@ -45,7 +45,8 @@ QUESTIONS = (
     ),
     (
         "BTC by position size, with the change since the past reading (fct_size_bucket_metrics)",
-        """select b.label, m.position_count, m.position_count - m.past_position_count as change, m.gross_value_usd, m.long_fraction
+        """select b.label, m.position_count, m.position_count - m.past_position_count as change,
+                  m.gross_value_usd, m.long_fraction
            from fct_size_bucket_metrics m join dim_size_bucket b using (size_bucket_id)
            where m.coin = 'BTC' and m.snapshot_at = (select max(snapshot_at) from fct_size_bucket_metrics where coin = 'BTC')
            order by m.size_bucket_id""",
@@ -91,7 +92,7 @@ def ticks() -> Iterator[Tick]:
     """The day's ticks: every cadence where it is due, the daemon away between 00:30 and 02:00."""
     for time in TICKS_AT:
         slot = datetime.fromisoformat(f"{DAY:%Y-%m-%d}T{time}+00:00")
-        for cadence in reversed(Cadence):
+        for cadence in Cadence:
             if is_slot(cadence, slot):
                 yield Tick(cadence, slot, tuple(_faults(cadence, time)))
 
@@ -156,7 +157,7 @@ def _next_steps(settings: Settings, out: Console) -> None:
     out.print(f"\nThe published copy: {_shown(settings.published_file)} (open it with DuckDB, or any tool that reads DuckDB)")
     out.print("Try next:")
     for command in (
-        f"{where} .venv/bin/htw query \"select coin, gross_value_usd from fct_coin_metrics where dataset = 'coins' order by 2 desc limit 5\"",
+        f'{where} .venv/bin/htw query "from dim_coin limit 5"',
         f"{where} .venv/bin/htw rebuild     # everything again, from the kept bytes alone",
         "make dev                      # the Dagster UI with schedules running, against a sandbox",
     ):

@@ -22,6 +22,7 @@ from warehouse.connection import connect
 from warehouse.ledger import naive
 
 MOST_GAPS_SHOWN = 12
+MOST_SCOPES_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,14 @@ def status_table(statuses: Sequence[DatasetStatus]) -> Table:
 
 
 def gap_lines(statuses: Sequence[DatasetStatus], most: int = MOST_GAPS_SHOWN) -> list[str]:
-    """A line a gap: which slots, why, until when it can be healed, and what to do."""
-    gaps = [gap for status in statuses for gap in status.gaps]
-    lines = [_gap_line(gap) for gap in _merged(gaps)]
+    """A line a reason: which slots of which datasets, why, and until when they can be healed."""
+    grouped: dict[tuple[str, str], list[Gap]] = {}
+    for status in statuses:
+        for gap in status.gaps:
+            grouped.setdefault((gap.verdict, gap.reason), []).append(gap)
+    lines = [_reason_line(gaps) for gaps in grouped.values()]
     more = len(lines) - most
-    return lines[:most] + ([f"... and {more} more: `htw status --json`"] if more > 0 else [])
+    return lines[:most] + ([f"... and {more} more reasons: `htw status --json`"] if more > 0 else [])
 
 
 def status_json(statuses: Sequence[DatasetStatus]) -> list[dict[str, Any]]:
@@ -107,19 +111,22 @@ def status_json(statuses: Sequence[DatasetStatus]) -> list[dict[str, Any]]:
     return [asdict(status) for status in statuses]
 
 
-def _merged(gaps: Sequence[Gap]) -> list[tuple[Gap, list[str]]]:
-    """Gaps that differ in the scope only, together."""
-    grouped: dict[tuple[object, ...], tuple[Gap, list[str]]] = {}
+def _reason_line(gaps: Sequence[Gap]) -> str:
+    first, last = min(gap.first for gap in gaps), max(gap.last for gap in gaps)
+    when = f"{first:%Y-%m-%d %H:%M}" + (f" to {last:%H:%M}" if last != first else "")
+    counts: dict[str, int] = {}
+    scopes: dict[str, None] = {}
     for gap in gaps:
-        key = (gap.dataset, gap.first, gap.last, gap.verdict, gap.reason)
-        grouped.setdefault(key, (gap, []))[1].append(gap.scope or "market")
-    return list(grouped.values())
+        counts[gap.dataset] = counts.get(gap.dataset, 0) + gap.slot_count
+        scopes[gap.scope or "market"] = None
+    where = ", ".join(f"{dataset} {count}" for dataset, count in counts.items())
+    names = ", ".join(list(scopes)[:MOST_SCOPES_SHOWN]) + (" ..." if len(scopes) > MOST_SCOPES_SHOWN else "")
+    return f"{gaps[0].verdict}, {when} [{names}]: {gaps[0].reason}. Slots: {where}; {_healing(gaps)}"
 
 
-def _gap_line(merged: tuple[Gap, list[str]]) -> str:
-    gap, scopes = merged
-    when = f"{gap.first:%Y-%m-%d %H:%M}" + (f" to {gap.last:%H:%M}" if gap.last != gap.first else "")
-    healable = f"can be healed until {gap.recoverable_until:%Y-%m-%d %H:%M}" if gap.recoverable_until else "cannot be healed"
-    names = ", ".join(scopes[:6]) + (f" and {len(scopes) - 6} more" if len(scopes) > 6 else "")
-    count = f"{gap.slot_count} slots" if gap.slot_count > 1 else "1 slot"
-    return f"{gap.dataset} [{names}] {when} ({count}): {gap.verdict}, {gap.reason}; {healable}"
+def _healing(gaps: Sequence[Gap]) -> str:
+    until = [gap.recoverable_until for gap in gaps if gap.recoverable_until]
+    if not until:
+        return "cannot be healed: the provider serves the present only"
+    rest = "" if len(until) == len(gaps) else ", the rest cannot"
+    return f"{len(until)} of {len(gaps)} gaps heal with the next poll until {max(until):%Y-%m-%d %H:%M}{rest}"

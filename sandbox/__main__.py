@@ -22,9 +22,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> SandboxSettings:
     """Read the command line; a wrong one ends the process with status 2."""
     default = SandboxSettings()
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A local HyperTracker over real sockets.")
-    parser.add_argument(
-        "--full", action="store_true", help="the real size: 330 coins, 210,000 positions, 350,000 orders"
-    )
+    parser.add_argument("--full", action="store_true", help="the real size: 330 coins, 210,000 positions, 350,000 orders")
     parser.add_argument("--coins", type=int, default=default.coins)
     parser.add_argument("--positions", type=int, default=default.positions, help="open positions, about")
     parser.add_argument("--orders", type=int, default=default.orders, help="resting orders")

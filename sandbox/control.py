@@ -25,9 +25,7 @@ def control(exchange: Exchange, method: str, body: bytes) -> Reply:
     except (ValueError, TypeError, KeyError) as error:
         return json_reply({"error": str(error)}, 400)
     if room == "requests" and method == "GET":
-        return json_reply(
-            [{**record._asdict(), "time": record.time.isoformat()} for record in exchange.core.requests()]
-        )
+        return json_reply([{**record._asdict(), "time": record.time.isoformat()} for record in exchange.core.requests()])
     if room == "usage" and method == "GET":
         return json_reply(exchange.core.meter.usage(exchange.now_ms))
     return json_reply({"error": "no such control"}, 404)

@@ -105,9 +105,7 @@ class Host:
         body = reply.body if reply.cut_at is None else reply.body[: reply.cut_at]
         if reply.drip:
             for start in range(0, len(body), reply.drip[0]):
-                await send(
-                    {"type": "http.response.body", "body": body[start : start + reply.drip[0]], "more_body": True}
-                )
+                await send({"type": "http.response.body", "body": body[start : start + reply.drip[0]], "more_body": True})
                 await asyncio.sleep(reply.drip[1])
             body = b""
         await send({"type": "http.response.body", "body": body, "more_body": reply.cut_at is not None})

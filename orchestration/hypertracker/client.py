@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ import httpx
 import stamina
 from aiolimiter import AsyncLimiter
 from pydantic import SecretStr
+from stamina.instrumentation import RetryDetails
 
 from orchestration.hypertracker.answers import api_error, storage_error
 from orchestration.hypertracker.datasets import BY_NAME, Dataset
@@ -37,6 +39,7 @@ from orchestration.hypertracker.links import is_loopback, safe_link
 from orchestration.hypertracker.paging import CursorPager
 from orchestration.hypertracker.redaction import install_redaction
 
+LOGGER = logging.getLogger("hypertracker")
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 FETCH_DEADLINE_S = 300.0
@@ -91,6 +94,7 @@ class Client(Generic[StoredT]):
 
     def __init__(self, access: ApiAccess) -> None:
         install_redaction()
+        stamina.instrumentation.set_on_retry_hooks([_note_retry])
         self._access = access
         self._api_url = httpx.URL(access.base_url)
         limits = httpx.Limits(max_connections=access.connections, max_keepalive_connections=access.connections)
@@ -222,6 +226,11 @@ def _retry_rule(tally: Tally) -> Callable[[Exception], bool | float]:
         return isinstance(error, TransientError)
 
     return rule
+
+
+def _note_retry(details: RetryDetails) -> None:
+    """Retries are logged for those who look; our errors hold no address and no token."""
+    LOGGER.info("asking again in %.1f s, attempt %d: %s", details.wait_for, details.retry_num + 1, details.caused_by)
 
 
 @contextlib.contextmanager

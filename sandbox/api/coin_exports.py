@@ -139,8 +139,7 @@ def _breakdown_by_cohort(view: View) -> Any:
     """Choices: all 16 cohorts in order of id, also those without positions (bias 0.5)."""
     past = view.past
     rows = [
-        {"segment": cohort.as_json(), **_with_past(view.cohort(cohort.id), past.cohort(cohort.id))}
-        for cohort in COHORTS.values()
+        {"segment": cohort.as_json(), **_with_past(view.cohort(cohort.id), past.cohort(cohort.id))} for cohort in COHORTS.values()
     ]
     return {"coin": view.coin, "createdAt": iso(view.time_ms), "breakdownByCohort": rows}
 

@@ -33,11 +33,7 @@ def segments(_exchange: Exchange) -> Reply:
 def coins(exchange: Exchange) -> Reply:
     """Answer 17: a bare array by value, largest first but for three places, as in the documented sample."""
     totals = exchange.core.market.sums.coins(exchange.state)
-    rows = [
-        _coin_row(name, totals.at(code))
-        for code, name in enumerate(exchange.core.market.coins.names)
-        if totals.count[code]
-    ]
+    rows = [_coin_row(name, totals.at(code)) for code, name in enumerate(exchange.core.market.coins.names) if totals.count[code]]
     rows.sort(key=lambda row: -row["totalValue"])
     for place in _PLACES_OUT_OF_ORDER:
         if place + 1 < len(rows):

@@ -26,9 +26,7 @@ def link(
     core = exchange.core
     kept = (exchange.path.rpartition("/")[2], key)
     life_s = core.settings.link_life_s * life_factor
-    return core.links.issue(
-        unquote(exchange.path) + suffix, content_type, lambda: core.bodies.get(kept, render), life_s
-    )
+    return core.links.issue(unquote(exchange.path) + suffix, content_type, lambda: core.bodies.get(kept, render), life_s)
 
 
 def redirect(

@@ -107,9 +107,7 @@ def coin_bucket(exchange: Exchange) -> Reply:
     return _coin_page(exchange, 0, lambda state, code: market.sums.buckets(state).at(code, bucket - 1), {})
 
 
-def _coin_page(
-    exchange: Exchange, floor_ms: int, total_of: Callable[[int, int], Total], extra: dict[str, Any]
-) -> Reply:
+def _coin_page(exchange: Exchange, floor_ms: int, total_of: Callable[[int, int], Total], extra: dict[str, Any]) -> Reply:
     """Page rows of a coin's states. `createdAt` is up to `metrics_jitter_ms` after the state and differs by coin.
 
     A name that is listed in another case gives an empty list, an unknown one 404.

@@ -153,9 +153,7 @@ class Aggregates:
 
     def buckets(self, index: int, recency: str = "all") -> Totals:
         """Give sums by coin and size bucket, shape (coins, 10), place = bucket id - 1."""
-        return self._buckets.get(
-            (index, recency), lambda: self._sum(index, recency, BUCKET_COUNT, lambda s: s.bucket - 1)
-        )
+        return self._buckets.get((index, recency), lambda: self._sum(index, recency, BUCKET_COUNT, lambda s: s.bucket - 1))
 
     def market_cohorts(self, index: int, recency: str = "all") -> Totals:
         """Give sums by cohort over all coins; lots of different coins do not add up and are meaningless here."""

@@ -100,9 +100,7 @@ def describe(book: PositionBook, slots: Array, lives: Array, now_ms: int) -> Rec
     )
 
 
-def _copy_open_figures(
-    book: PositionBook, slots: Array, is_open: Array, now_state: int, columns: dict[str, Array]
-) -> None:
+def _copy_open_figures(book: PositionBook, slots: Array, is_open: Array, now_state: int, columns: dict[str, Array]) -> None:
     snapshot = book.snapshot(now_state)
     place = np.searchsorted(snapshot.slot, slots[is_open])
     sources = {

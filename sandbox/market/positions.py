@@ -146,12 +146,8 @@ class PositionBook:
         opened = self.opened_ms(slots, life)
         entry = np.round(self.coins.price(coin, opened) * (1 + 0.002 * (unit(seed, 37, slots, life) - 0.5)), 6)
         allowed = self.coins.max_leverage[coin]
-        leverage = np.maximum(
-            1, np.minimum(allowed, np.array([2, 3, 5, 10, 20, 40])[integers(6, seed, 38, slots, life)])
-        )
-        notional = (
-            self.wallets.base_equity[self.wallet[slots]] * leverage * log_uniform(0.002, 0.2, seed, 39, slots, life)
-        )
+        leverage = np.maximum(1, np.minimum(allowed, np.array([2, 3, 5, 10, 20, 40])[integers(6, seed, 38, slots, life)]))
+        notional = self.wallets.base_equity[self.wallet[slots]] * leverage * log_uniform(0.002, 0.2, seed, 39, slots, life)
         long_share = 0.45 + 0.25 * unit(seed, 40, coin)
         is_long = np.where(role == RETAIL, unit(seed, 41, slots, life) < long_share, role == HOUSE_LONG)
         # Shorts are fewer and larger, so that the house has little left to balance.

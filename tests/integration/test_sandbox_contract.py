@@ -246,9 +246,7 @@ def test_pages_of_positions_give_every_open_position_once(sandbox: Sandbox) -> N
     rows = page_through(sandbox, "/positions", "positions", start="2025-04-04", open="true", coin="BTC", limit=300)
     truth = sandbox.market.positions_at(START, "BTC")
     traders = truth[truth["openTime"] >= "2025-04-04"]
-    assert {row["address"]: row["positionValue"] for row in rows} == dict(
-        zip(traders["address"], traders["value"], strict=True)
-    )
+    assert {row["address"]: row["positionValue"] for row in rows} == dict(zip(traders["address"], traders["value"], strict=True))
     assert [row["openTime"] for row in rows] == sorted(row["openTime"] for row in rows)
     assert all(row["closeTime"] is None for row in rows)
     closed = get(sandbox, "/positions", start="2026-03-20", open="True").json()["positions"]
@@ -312,10 +310,7 @@ def test_refusals(sandbox: Sandbox, case: str) -> None:
 def test_empty_answers_are_not_errors(sandbox: Sandbox) -> None:
     assert get(sandbox, "/orders/5m-snapshots/2026-02-01T00:00:00Z").json()["orders"] == []
     assert get(sandbox, "/position-metrics/coin/btc", start="2026-03-25").json()["metrics"] == []
-    assert (
-        get(sandbox, "/position-metrics/coin/BTC/segment/7", start="2026-01-01", end="2026-02-18").json()["metrics"]
-        == []
-    )
+    assert get(sandbox, "/position-metrics/coin/BTC/segment/7", start="2026-01-01", end="2026-02-18").json()["metrics"] == []
 
 
 def test_the_token_belongs_to_the_api_leg_alone(sandbox: Sandbox) -> None:

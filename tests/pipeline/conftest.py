@@ -102,7 +102,9 @@ def dumped(file: Path, prefix: str = "fct_") -> dict[str, list[tuple[Any, ...]]]
     import duckdb
 
     with duckdb.connect(str(file.resolve()), read_only=True) as connection:
-        tables = [row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()]
+        tables = [
+            row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
+        ]
         return {
             table: connection.execute(f"select * from marts.{table} order by all").fetchall()
             for table in sorted(tables)
