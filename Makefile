@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test dev up bench soak lint docs lock clean
+.PHONY: demo test dev up lint docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -32,8 +32,9 @@ dev: $(READY)  ## the Dagster UI with schedules on, against a sandbox
 up: $(READY)  ## the Dagster UI with schedules on, against HTW_API_URL
 	@exec $(BIN)/htw up
 
-docs: $(READY)  ## the dbt site, below data/docs
-	@$(BIN)/python -m orchestration.site
+docs: $(READY) demo  ## the dbt site as one page, from the demo's warehouse
+	@HTW_WAREHOUSE_FILE=$(CURDIR)/demo/warehouse.duckdb $(BIN)/dbt docs generate --static --quiet --project-dir dbt_project --profiles-dir dbt_project --target-path $(CURDIR)/demo/docs
+	@echo "open demo/docs/static_index.html"
 
 lock: $(READY)  ## requirements.lock from pyproject.toml: versions and hashes, no addresses
 	$(BIN)/python -m pip install --quiet uv

@@ -34,7 +34,7 @@ def test_every_mart_is_published_with_rows_and_words(day: Day, mart: str) -> Non
 
 
 def test_the_marts_are_these(day: Day) -> None:
-    assert tuple(mart.name for mart in described_marts(prepare_manifest())) == MARTS
+    assert tuple(mart.name for mart in described_marts(prepare_manifest())) == tuple(sorted(MARTS))
 
 
 def test_every_dataset_arrived_at_every_slot_asked(day: Day) -> None:
@@ -139,3 +139,23 @@ def test_assets_say_what_arrived(day: Day) -> None:
     assert metadata["requests_spent"] == len(COINS)
     assert sum(metadata["verdicts"].values()) == len(COINS)
     assert metadata["bytes"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fact"),
+    [
+        ("coins", "fct_coin_metrics"),
+        ("heatmap", "fct_cohort_metrics"),
+        ("breakdown_by_cohort_export", "fct_cohort_metrics"),
+        ("breakdown_by_size_export", "fct_size_bucket_metrics"),
+        ("open_positions", "fct_open_positions"),
+        ("liquidation_heatmap_export", "fct_liquidation_heatmap"),
+        ("order_snapshots", "fct_order_liquidity"),
+    ],
+)
+def test_every_snapshot_loaded_is_in_its_fact(day: Day, dataset: str, fact: str) -> None:
+    with connect(day.settings.warehouse_file, read_only=True) as connection:
+        loaded = connection.execute("select distinct snapshot_at from ops.payloads where dataset = ?", [dataset]).fetchall()
+    condition = f"where dataset = '{dataset}'" if fact.endswith("_metrics") else ""
+    shown = query(day.settings.published_file, f"select distinct snapshot_at from {fact} {condition}")
+    assert {row[0] for row in loaded} == set(shown["snapshot_at"].dt.to_pydatetime())
