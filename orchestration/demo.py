@@ -108,7 +108,7 @@ def _faults(cadence: Cadence, time: str) -> Iterator[dict[str, Any]]:
     if (cadence, time) == (five, "00:10"):
         yield {"kind": "expired", "path": "orders", "leg": "storage", "count": 1}
     if (cadence, time) == (two_hours, "02:00"):
-        yield {"kind": "wrong_columns", "path": "coins/ETH/position-metrics", "count": 1}
+        yield {"kind": "wrong_columns", "path": "coins/ETH/position-metrics", "leg": "storage", "count": 1}
 
 
 def _run_day(settings: Settings, clock: SteppedClock, sandbox: Any, out: Console) -> list[str]:
