@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 
 from orchestration.clock import Clock
 from orchestration.hypertracker.client import Client, Tally
-from orchestration.hypertracker.datasets import BY_NAME, Dataset, Dating
+from orchestration.hypertracker.datasets import BY_NAME
+from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError
 from orchestration.hypertracker.shapes import ShapeError, instant
 from orchestration.planning.slots import slot_at
@@ -27,11 +28,21 @@ MOST_ROUNDS = 2
 
 @dataclass(frozen=True)
 class Ask:
-    """One (dataset, scope, slot) to be filled."""
+    """One (dataset, scope, slot) to be filled; `source` is who is asked, the dataset itself or one that serves its past."""
 
     dataset: Dataset
     scope: str
     slot: datetime
+    source: Dataset
+
+    @property
+    def key(self) -> tuple[str, str, datetime]:
+        return (self.dataset.name, self.scope, self.slot)
+
+    @classmethod
+    def of(cls, dataset: Dataset, scope: str, slot: datetime) -> Ask:
+        """Ask the dataset's own endpoint."""
+        return cls(dataset, scope, slot, dataset)
 
 
 class Sweep:
@@ -54,13 +65,14 @@ class Sweep:
         Payloads that carry no time are dated by the provider's `lastUpdate`, read before and after. Where it moved in
         between, they are asked for once more.
         """
-        late = [ask for ask in asks if self._is_too_late(ask)]
+        chosen = list({ask.key: ask for ask in map(self._redirected, asks)}.values())
+        late = [ask for ask in chosen if self._is_too_late(ask)]
         records = [self._keep(self._missed(ask)) for ask in late]
-        timely = [ask for ask in asks if ask not in late and ask.dataset.name != "state_status"]
-        wants_state = any(ask not in late and ask.dataset.name == "state_status" for ask in asks)
+        timely = [ask for ask in chosen if ask not in late and ask.dataset.name != "state_status"]
+        wants_state = any(ask not in late and ask.dataset.name == "state_status" for ask in chosen)
         await self._settle(timely)
         for _ in range(MOST_ROUNDS):
-            dated = [ask for ask in timely if ask.dataset.dating is Dating.STATE]
+            dated = [ask for ask in timely if ask.source.dating is Dating.STATE]
             before = await self._read_state(records) if dated or wants_state else None
             found = await asyncio.gather(*(self._fetch(ask, before) for ask in timely))
             after = await self._read_state(records) if dated else None
@@ -80,7 +92,7 @@ class Sweep:
     async def _read_state(self, records: list[FetchRecord]) -> datetime | None:
         """The provider's `lastUpdate`; None where it cannot be had, and then slots date the payloads."""
         dataset = BY_NAME["state_status"]
-        record = await self._fetch(Ask(dataset, "", slot_at(dataset.cadence, self._clock.now())), None)
+        record = await self._fetch(Ask.of(dataset, "", slot_at(dataset.cadence, self._clock.now())), None)
         records.append(record)
         if record.outcome != "received":
             return None
@@ -94,20 +106,21 @@ class Sweep:
         started_at, tally = self._clock.now(), Tally()
         record = FetchRecord(
             new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, started_at, started_at, Verdict.FAILED.value,
-            state_before=state if ask.dataset.dating is Dating.STATE else None,
+            state_before=state if ask.source.dating is Dating.STATE else None,
+            source="" if ask.source is ask.dataset else ask.source.name,
         )  # fmt: skip
         if self._ended_by is not None:
             reason = f"not asked: {self._ended_by}"
             return self._keep(replace(record, reason=reason, mend=self._ended_by.mend))
         try:
-            parts = await self._client.fetch(ask.dataset, ask.scope, ask.slot, _Bodies(self._vault, ask), tally)
+            parts = await self._client.fetch(ask.source, ask.scope, ask.slot, _Bodies(self._vault, ask), tally)
         except HyperTrackerError as error:
             if isinstance(error, TokenError | QuotaSpentError):
                 self._ended_by = error
             outcome = Verdict.ABSENT if isinstance(error, NotFoundError) else Verdict.FAILED
             record = replace(record, outcome=outcome.value, reason=str(error), mend=error.mend)
         else:
-            record = replace(record, outcome="received", parts=parts)
+            record = replace(record, outcome="received", parts=parts, extra=tally.notes)
         return self._keep(replace(record, finished_at=self._clock.now(), requests_spent=tally.requests))
 
     def _closed(self, record: FetchRecord, after: datetime | None) -> FetchRecord:
@@ -120,8 +133,15 @@ class Sweep:
     def _rolled_over(self, record: FetchRecord) -> bool:
         return record.outcome == "received" and record.state_before is not None and record.state_before != record.state_after
 
+    def _redirected(self, ask: Ask) -> Ask:
+        """A slot that is over is asked of whoever still serves the past; a file of the whole exchange is asked for once."""
+        source = ask.dataset.past_source(ask.slot, self._clock.now()) if self._is_too_late(ask) else None
+        if source is None:
+            return ask
+        return replace(ask, source=source, scope=ask.scope if source.scoped_by else "")
+
     def _is_too_late(self, ask: Ask) -> bool:
-        return ask.dataset.is_current_state and self._clock.now() >= ask.slot + ask.dataset.cadence.step
+        return ask.source.is_current_state and self._clock.now() >= ask.slot + ask.dataset.cadence.step
 
     def _missed(self, ask: Ask) -> FetchRecord:
         now = self._clock.now()
@@ -147,7 +167,7 @@ class _Bodies:
         self._vault, self._ask = vault, ask
 
     def new_body(self) -> contextlib.AbstractContextManager[BodyWriter]:
-        return self._vault.new_body(self._ask.dataset.name, self._ask.slot, self._ask.dataset.suffix)
+        return self._vault.new_body(self._ask.dataset.name, self._ask.slot, self._ask.source.suffix)
 
     def read(self, part: Part) -> bytes:
         return self._vault.read(part)
@@ -166,4 +186,4 @@ def listed_coins(vault: Vault) -> list[str]:
 
 
 def _settled_at(ask: Ask) -> datetime:
-    return ask.slot + timedelta(seconds=ask.dataset.settle_s)
+    return ask.slot + timedelta(seconds=ask.source.settle_s)

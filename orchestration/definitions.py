@@ -12,7 +12,7 @@ import dagster as dg
 from orchestration.assets.dbt_models import build_model_assets, build_published_asset
 from orchestration.assets.raw_datasets import build_sweep_asset
 from orchestration.clock import Clock
-from orchestration.hypertracker.datasets import Dataset
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.jobs import build_cadence_job
 from orchestration.partitions import first_slot
 from orchestration.pipeline import Pipeline

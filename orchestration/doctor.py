@@ -56,11 +56,11 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
 
 def requests_a_day(settings: Settings) -> int:
     """What the settings ask for, a day, when every slot is polled once and the list of coins is long enough."""
-    coins = len(settings.wanted_coins(["?"] * 330))
+    coins = settings.wanted_coins(["?"] * 330)
     per_day = 0
     for dataset in settings.wanted_datasets():
         slots = MINUTES_A_DAY // int(dataset.cadence.step.total_seconds() // 60)
-        per_day += slots * (coins if dataset.is_per_coin else 1)
+        per_day += slots * len(dataset.scopes(coins))
     return per_day
 
 

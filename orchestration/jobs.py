@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from orchestration.assets.raw_datasets import raw_key
-from orchestration.hypertracker.datasets import Dataset
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.slots import Cadence
 
 

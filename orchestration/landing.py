@@ -12,16 +12,25 @@ from datetime import datetime
 
 import duckdb
 
-from orchestration.hypertracker.datasets import BY_NAME, DATASETS, Dataset, Dating
-from orchestration.hypertracker.shapes import Contents, ShapeError
+from orchestration.hypertracker.datasets import DATASETS, SOURCES
+from orchestration.hypertracker.endpoint import Dataset, Dating
+from orchestration.hypertracker.shapes import Contents, ShapeError, instant
 from warehouse import ledger
 from warehouse.ledger import Judgement, Verdict
-from warehouse.load import LoadError, Origin, insert_documents, insert_rows
+from warehouse.load import LoadError, Origin, RowsSource, as_json_text, insert_documents, insert_rows
 from warehouse.raw_tables import RawTable, create_raw_tables
 from warehouse.vault import FetchRecord, Vault, VaultError
 
 POLL_AGAIN = "run the same `htw poll` again"
 QUARANTINE_MEND = "the payload is kept in the vault; after a fix `htw rebuild` reads it again"
+
+
+class ShortFileError(Exception):
+    """A file that does not have the number of rows the provider said it has."""
+
+    def __init__(self, declared: int, found: int) -> None:
+        super().__init__(f"the provider counts {declared:,} rows, the file has {found:,}")
+        self.found = found
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -34,8 +43,17 @@ def raw_table(dataset: Dataset) -> RawTable:
     """A registry record as the warehouse sees it."""
     if dataset.shape is not None:
         return RawTable(dataset.name)
-    kind = "csv" if dataset.suffix == ".csv" else "json_rows"
-    return RawTable(dataset.name, kind, dataset.columns, dataset.scope_column, dataset.time_column)  # type: ignore[arg-type]
+    return RawTable(dataset.name, "rows", dataset.columns, dataset.scope_column, dataset.time_column)
+
+
+def rows_source(source: Dataset) -> RowsSource:
+    """How the payloads of a registry record hold their rows."""
+    return RowsSource(source.rows_at, source.epoch_aliases, source.scope_column is not None)
+
+
+def source_of(record: FetchRecord) -> Dataset:
+    """The registry record that was asked: the dataset's own, or one that serves its past."""
+    return SOURCES[record.source or record.dataset]
 
 
 def land_all(
@@ -61,13 +79,15 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
     try:
         with ledger.transaction(connection):
             return _load(connection, vault, record)
+    except ShortFileError as error:
+        return _note(connection, record, Judgement(Verdict.INCOMPLETE, str(error), POLL_AGAIN, error.found), None)
     except (ShapeError, LoadError, VaultError) as error:
         return _note(connection, record, Judgement(Verdict.QUARANTINED, str(error), QUARANTINE_MEND), None)
 
 
 def _load(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:
-    dataset, load_seq = BY_NAME[record.dataset], ledger.next_load_seq(connection)
-    judgement = _insert(connection, vault, record, dataset, load_seq)
+    load_seq = ledger.next_load_seq(connection)
+    judgement = _insert(connection, vault, record, source_of(record), load_seq)
     if judgement.verdict is Verdict.EMPTY:
         return _note(connection, record, judgement, None)
     ledger.note_payload(connection, record, judgement, load_seq)
@@ -75,26 +95,29 @@ def _load(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchReco
 
 
 def _insert(
-    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, dataset: Dataset, load_seq: int
+    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, source: Dataset, load_seq: int
 ) -> Judgement:
-    if dataset.shape is None:
-        return _insert_rows(connection, vault, record, dataset, load_seq)
-    texts = [_text(vault.read(part)) for part in record.parts]
-    contents = dataset.shape.inspect([_parsed(text) for text in texts], record.scope)
+    if source.shape is None:
+        return _insert_rows(connection, vault, record, source, load_seq)
+    texts = [as_json_text(_text(vault.read(part))) for part in record.parts]
+    contents = source.shape.inspect([_parsed(text) for text in texts], record.scope)
     if contents.row_count == 0:
         return Judgement(Verdict.EMPTY, "the provider sent no records")
-    snapshot_at, basis = snapshot_time(record, dataset, contents.snapshot_at)
+    snapshot_at, basis = snapshot_time(record, source, contents.snapshot_at)
     origin = _origin(record, snapshot_at, basis, load_seq)
-    insert_documents(connection, raw_table(dataset), origin, texts)
+    insert_documents(connection, raw_table(source), origin, texts)
     return _loaded(contents, snapshot_at, basis)
 
 
 def _insert_rows(
-    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, dataset: Dataset, load_seq: int
+    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, source: Dataset, load_seq: int
 ) -> Judgement:
-    snapshot_at, basis = snapshot_time(record, dataset, None)
-    table, origin = raw_table(dataset), _origin(record, snapshot_at, basis, load_seq)
-    counts = insert_rows(connection, table, origin, vault, record.parts[0])
+    snapshot_at, basis = snapshot_time(record, source, _noted_time(record, source))
+    table, origin = raw_table(SOURCES[record.dataset]), _origin(record, snapshot_at, basis, load_seq)
+    counts = insert_rows(connection, table, rows_source(source), origin, vault, record.parts)
+    declared = declared_row_count(record)
+    if declared is not None and declared != counts.row_count:
+        raise ShortFileError(declared, counts.row_count)
     if counts.row_count == 0:
         return Judgement(Verdict.EMPTY, "the provider sent no rows")
     if counts.row_count == counts.foreign_row_count:
@@ -103,20 +126,32 @@ def _insert_rows(
     return _loaded(contents, contents.snapshot_at, basis, counts.foreign_row_count)
 
 
-def snapshot_time(record: FetchRecord, dataset: Dataset, own: datetime | None) -> tuple[datetime | None, str | None]:
+def declared_row_count(record: FetchRecord) -> int | None:
+    """How many rows the provider said the file has, where it said so."""
+    note = source_of(record).link_note
+    text = record.extra.get(note.row_count, "") if note else ""
+    return int(text) if text.isdigit() else None
+
+
+def _noted_time(record: FetchRecord, source: Dataset) -> datetime | None:
+    note = source.link_note
+    return instant(record.extra.get(note.snapshot), note.snapshot) if note else None
+
+
+def snapshot_time(record: FetchRecord, source: Dataset, own: datetime | None) -> tuple[datetime | None, str | None]:
     """When the provider saw what it sent, and how we know: `payload`, `state` or `slot`; nothing for a series."""
-    if dataset.dating is Dating.SERIES:
+    if source.dating is Dating.SERIES:
         return None, None
-    if dataset.dating is Dating.PAYLOAD:
+    if source.dating is Dating.PAYLOAD:
         return own, "payload"
-    if dataset.dating is Dating.STATE and record.state_before is not None:
+    if source.dating is Dating.STATE and record.state_before is not None:
         return record.state_before, "state"
     return record.slot, "slot"
 
 
 def _doubt(record: FetchRecord) -> Judgement | None:
     """A payload that may mix two states of the market, or whose sweep never ended."""
-    if BY_NAME[record.dataset].dating is not Dating.STATE or record.state_before is None:
+    if source_of(record).dating is not Dating.STATE or record.state_before is None:
         return None
     if record.state_after is None:
         return Judgement(Verdict.INCOMPLETE, "the sweep was cut off before the state was read again", POLL_AGAIN)
@@ -138,7 +173,7 @@ def _origin(record: FetchRecord, snapshot_at: datetime | None, basis: str | None
 
 
 def _note(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, payload_id: str | None) -> Judgement:
-    ledger.note_fetch(connection, record, judgement, payload_id)
+    ledger.note_fetch(connection, record, judgement, payload_id, declared_row_count(record))
     return judgement
 
 

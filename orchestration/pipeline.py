@@ -16,7 +16,8 @@ from orchestration import modelling
 from orchestration.clock import Clock, SystemClock
 from orchestration.collecting import Ask, Sweep, listed_coins
 from orchestration.hypertracker.client import Client
-from orchestration.hypertracker.datasets import BY_NAME, Dataset
+from orchestration.hypertracker.datasets import BY_NAME
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.landing import land_all, prepare
 from orchestration.planning.slots import slot_at
 from orchestration.settings import Settings
@@ -110,7 +111,7 @@ class Pipeline:
             first: list[FetchRecord] = []
             if any(dataset.is_per_coin for dataset in datasets) and self.settings.needs_universe:
                 first = await self._learn_coins(client, on_record)
-            asks = [Ask(dataset, scope, slot) for dataset in datasets for scope in self._scopes(dataset)]
+            asks = [Ask.of(dataset, scope, slot) for dataset in datasets for scope in dataset.scopes(self._coins(dataset))]
             return first + await Sweep(client, self.vault, self.clock, on_record).run(asks)
 
     async def _learn_coins(self, client: Client[Part], on_record: Progress | None) -> list[FetchRecord]:
@@ -118,11 +119,11 @@ class Pipeline:
         if listed_coins(self.vault):
             return []
         dataset = BY_NAME["coins"]
-        ask = Ask(dataset, "", slot_at(dataset.cadence, self.clock.now()))
+        ask = Ask.of(dataset, "", slot_at(dataset.cadence, self.clock.now()))
         return await Sweep(client, self.vault, self.clock, on_record).run([ask])
 
-    def _scopes(self, dataset: Dataset) -> list[str]:
-        return self.settings.wanted_coins(listed_coins(self.vault)) if dataset.is_per_coin else [""]
+    def _coins(self, dataset: Dataset) -> list[str]:
+        return self.settings.wanted_coins(listed_coins(self.vault)) if dataset.is_per_coin else []
 
     def _recent(self) -> list[FetchRecord]:
         """Fetches of the last days that are not still being made by a sweep of another process."""

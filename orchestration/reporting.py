@@ -15,7 +15,7 @@ import duckdb
 from rich import box
 from rich.table import Table
 
-from orchestration.hypertracker.datasets import Dataset
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.gaps import ARRIVED, Gap, SlotVerdict, best_verdict, find_gaps
 from orchestration.planning.slots import slot_at, slots_between
 from warehouse.connection import connect

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.assets.raw_datasets import raw_key
-from orchestration.hypertracker.datasets import Dataset
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.jobs import job_name
 from orchestration.partitions import slot_key
 from orchestration.planning.slots import Cadence

@@ -15,7 +15,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestration.hypertracker.client import ApiAccess
-from orchestration.hypertracker.datasets import BY_NAME, DATASETS, Dataset
+from orchestration.hypertracker.datasets import BY_NAME, DATASETS
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.links import is_loopback
 from orchestration.planning.plans import PLANS, Plan, parse_plan
 

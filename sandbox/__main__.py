@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from sandbox.limits import PLANS
 from sandbox.server import running_sandbox
-from sandbox.settings import FULL_COINS, FULL_ORDERS, FULL_POSITIONS, SandboxSettings
+from sandbox.settings import FULL_COINS, FULL_ORDERS, FULL_POSITIONS, PLANTABLE, SandboxSettings
 from sandbox.times import parse_iso
 
 
@@ -36,6 +36,8 @@ def parse_settings(arguments: Sequence[str] | None = None) -> SandboxSettings:
     parser.add_argument("--api-port", type=int, default=default.api_port, help="0 takes a free one")
     parser.add_argument("--storage-port", type=int, default=default.storage_port)
     parser.add_argument("--link-life-s", type=float, default=default.link_life_s)
+    parser.add_argument("--planted-error", choices=PLANTABLE, default=default.planted_error, help="lacks one position")
+    parser.add_argument("--planted-coin", default=default.planted_coin)
     given = vars(parser.parse_args(arguments))
     if given.pop("full"):
         given.update(coins=FULL_COINS, positions=FULL_POSITIONS, orders=FULL_ORDERS)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
+from sandbox.settings import PLANTABLE
 from sandbox.storage import XML_TYPE, expired
 from sandbox.wire import CSV_TYPE, JSON_TYPE, Exchange, Leg, Reply, to_json
 
@@ -200,6 +201,15 @@ async def _foreign(hit: Hit) -> Reply:
     return await hit.call()
 
 
+async def _planted(hit: Hit) -> Reply:
+    """The answer lacks one position of `coin` (default BTC); a coin's file of orders lacks an order, or with `mode`
+    `twice` gives one twice."""
+    unwanted = "orders_missing" if hit.fault.params.get("mode") == "twice" else "orders_twice"
+    names = set(PLANTABLE) - {unwanted}
+    hit.exchange.options["planted"] = {"coin": hit.fault.params.get("coin", "BTC"), "names": names}
+    return await hit.call()
+
+
 async def _frozen(hit: Hit) -> Reply:
     """Time stands still for these requests at the moment of the first one."""
     hit.exchange.now_ms = hit.fault.memory.setdefault("now_ms", hit.exchange.now_ms)
@@ -230,6 +240,7 @@ KINDS: dict[str, Callable[[Hit], Awaitable[Reply]]] = {
     "replace": _replace,
     "wrong_columns": _wrong_columns,
     "foreign": _foreign,
+    "planted": _planted,
     "frozen": _frozen,
     "rollover": _rollover,
 }

@@ -13,6 +13,23 @@ FULL_COINS = 330
 FULL_POSITIONS = 210_000
 FULL_ORDERS = 350_000
 
+PLANTABLE = (
+    "coins",
+    "heatmap",
+    "breakdown_by_size",
+    "breakdown_by_cohort",
+    "position_metrics",
+    "segment_metrics",
+    "open_positions",
+    "liquidation_heatmap",
+    "market_metrics",
+    "coin_metrics",
+    "open_positions_history",
+    "orders_missing",
+    "orders_twice",
+)
+"""Answers that can be planted with the error of one position (the last two: of one order) and disagree with all others."""
+
 
 def utc_now() -> datetime:
     """Give the wall clock in UTC."""
@@ -25,6 +42,10 @@ class SandboxSettings:
 
     `start` and all times are UTC. `positions` is the approximate number of open positions, `orders` the exact number
     of resting orders. `per_minute`, `per_day` and `per_month` replace the plan's figures where they are set.
+
+    `planted_error` is one of `PLANTABLE` or empty: that endpoint alone answers as if one position of `planted_coin` were
+    missing, in count and value: 17, 20, 6, 5, the newest row of 7 and 8, a row of the file of 16, 3, every row of 18 and
+    of 21, `rowCount` of 28, and an order of the file of 12 missing or given twice.
     """
 
     coins: int = 12
@@ -47,6 +68,8 @@ class SandboxSettings:
     summary_delivery: Literal["inline", "redirect"] = "inline"
     metrics_jitter_ms: int = 250
     silent_dexes: tuple[str, ...] = ()
+    planted_error: str = ""
+    planted_coin: str = "BTC"
 
     def __post_init__(self) -> None:
         """Refuse settings that no market can be made of."""
@@ -56,3 +79,5 @@ class SandboxSettings:
             raise ValueError("start must carry a time zone")
         if self.speed <= 0:
             raise ValueError("speed must be above 0")
+        if self.planted_error and self.planted_error not in PLANTABLE:
+            raise ValueError(f"unknown planted error {self.planted_error!r}; one of {', '.join(PLANTABLE)}")

@@ -62,7 +62,7 @@ DEFINITIONS = (
     """create table if not exists ops.fetches (
         fetch_id varchar, dataset varchar, scope varchar, slot timestamp, started_at timestamp, finished_at timestamp,
         verdict varchar, reason varchar, mend varchar, payload_id varchar, requests_spent integer, byte_count bigint,
-        row_count bigint, foreign_row_count bigint, newest_at timestamp)""",
+        row_count bigint, foreign_row_count bigint, newest_at timestamp, source varchar, declared_row_count bigint)""",
 )
 
 
@@ -121,15 +121,21 @@ def note_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, jud
     )  # fmt: skip
 
 
-def note_fetch(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, payload_id: str | None) -> None:
-    """Record the verdict of one fetch."""
+def note_fetch(
+    connection: duckdb.DuckDBPyConnection,
+    record: FetchRecord,
+    judgement: Judgement,
+    payload_id: str | None,
+    declared_row_count: int | None = None,
+) -> None:
+    """Record the verdict of one fetch; `declared_row_count` is how many rows the provider said the file has."""
     connection.execute(
-        "insert into ops.fetches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into ops.fetches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             record.fetch_id, record.dataset, record.scope, naive(record.slot), naive(record.started_at),
             naive(record.finished_at), judgement.verdict.value, judgement.reason, judgement.mend, payload_id,
             record.requests_spent, record.byte_count, judgement.row_count, judgement.foreign_row_count,
-            naive(judgement.newest_at),
+            naive(judgement.newest_at), record.source or record.dataset, declared_row_count,
         ],
     )  # fmt: skip
 

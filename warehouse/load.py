@@ -10,8 +10,9 @@ import contextlib
 import csv
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,59 +67,104 @@ def insert_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, ori
         connection.execute(f"insert into raw.{quoted(table.name)} values ({marks})", [part, document, *origin.values()])
 
 
-def insert_rows(connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin, vault: Vault, part: Part) -> RowCounts:
-    """Move a CSV file or JSON array into its raw table, and count it.
+@dataclass(frozen=True)
+class RowsSource:
+    """How a payload holds its rows: as the payload itself, or as the list under `rows_at` of each of its pages. A column may
+    come as epoch milliseconds under its name in `epoch_aliases`; `is_one_scope` means that other scopes' rows are foreign."""
 
-    Unknown columns are kept together in `_extra`. Raises `LoadError` for text that is neither CSV nor a JSON array, for a
+    rows_at: str | None = None
+    epoch_aliases: Mapping[str, str] = field(default_factory=dict)
+    is_one_scope: bool = True
+
+
+def insert_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    source: RowsSource,
+    origin: Origin,
+    vault: Vault,
+    parts: Sequence[Part],
+) -> RowCounts:
+    """Move CSV files or JSON rows into their raw table, and count them.
+
+    Unknown columns are kept together in `_extra`. Raises `LoadError` for text that is neither CSV nor JSON rows, for a
     missing, doubled or mistyped column, for numbers that are not finite, and for rows of more than one snapshot.
     """
-    first = _peek(vault, part)
-    with _readable(vault, part) as (path, compression):
-        if first.startswith(("[", "{")):
-            source, present = _json_source(table, first), _json_keys(first)
-        else:
-            source, present = _csv_source(table, first), _csv_header(first)
-        _check_columns(table, present)
+    first = _peek(vault, parts[0])
+    is_json = first.startswith(("[", "{"))
+    if source.rows_at and f'"{source.rows_at}"' not in first:
+        raise LoadError(f"no list under {source.rows_at}; found {first[:120]}")
+    present = _json_keys(first, source.rows_at) if is_json else _csv_header(first)
+    if is_json and not present and "{" not in first.lstrip("{"):
+        return RowCounts(0, 0, None)
+    _check_columns(table, source, present)
+    with _readable(vault, parts) as (paths, compression):
+        relation = _json_relation(table, source, present) if is_json else _csv_relation(table, present)
+        statement = _insert_statement(table, source, relation, present)
         try:
-            connection.execute(_insert_statement(table, source, present), [str(path), compression, *origin.values()])
-        except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.IOException) as error:
+            connection.execute(statement, [[str(path) for path in paths], compression, *origin.values()])
+        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.IOException) as error:
+            if "no space" in str(error).lower():
+                raise
             raise LoadError(f"{_first_lines(error)}") from error
     _check_finite(connection, table, origin.load_seq)
-    return _count(connection, table, origin)
+    return _count(connection, table, source, origin)
 
 
-def _insert_statement(table: RawTable, source: str, present: Sequence[str]) -> str:
-    known = ", ".join(quoted(name) for name in table.columns)
-    unknown = [name for name in present if name not in table.columns]
+def _insert_statement(table: RawTable, source: RowsSource, relation: str, present: Sequence[str]) -> str:
+    values = {name: _value(name, source, present) for name in table.columns}
+    unknown = [name for name in present if name not in table.columns and name not in source.epoch_aliases.values()]
     pairs = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in unknown)
     extra = f"to_json(struct_pack({pairs}))" if unknown else "null"
     snapshot_at = (
-        f"coalesce(${SNAPSHOT_MARK}::timestamp, {quoted(table.time_column)})" if table.time_column else f"${SNAPSHOT_MARK}"
+        f"coalesce(${SNAPSHOT_MARK}::timestamp, {values[table.time_column]})" if table.time_column else f"${SNAPSHOT_MARK}"
     )
     marks = ", ".join(snapshot_at if mark == SNAPSHOT_MARK else f"${mark}" for mark in range(3, 10))
-    return f"insert into raw.{quoted(table.name)} select {known}, row_number() over (), {extra}, {marks} from {source}"
+    known = ", ".join(values.values())
+    return f"insert into raw.{quoted(table.name)} select {known}, row_number() over (), {extra}, {marks} from {relation}"
 
 
-def _csv_source(table: RawTable, first: str) -> str:
-    types = ", ".join(f"{_text(name)}: {_text(table.columns.get(name, 'varchar'))}" for name in _csv_header(first))
+def _value(name: str, source: RowsSource, present: Sequence[str]) -> str:
+    alias = source.epoch_aliases.get(name)
+    return f"epoch_ms({quoted(alias)})" if alias and name not in present else quoted(name)
+
+
+def _csv_relation(table: RawTable, present: Sequence[str]) -> str:
+    types = ", ".join(f"{_text(name)}: {_text(table.columns.get(name, 'varchar'))}" for name in present)
     return (
         f"read_csv($1, columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '\"', "
         "escape = '\"', nullstr = '', compression = $2, strict_mode = true)"
     )
 
 
-def _json_source(table: RawTable, first: str) -> str:
-    types = ", ".join(f"{_text(name)}: {_text(table.columns.get(name, 'json'))}" for name in _json_keys(first))
-    return f"read_json($1, format = 'array', columns = {{{types}}}, compression = $2)"
+def _json_relation(table: RawTable, source: RowsSource, present: Sequence[str]) -> str:
+    types = {name: _json_type(name, table, source) for name in present}
+    if source.rows_at is None:
+        columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
+        return f"read_json($1, format = 'array', columns = {{{columns}}}, compression = $2)"
+    pages = f"read_json($1, format = 'unstructured', columns = {{{_text(source.rows_at)}: 'json[]'}}, compression = $2)"
+    values = ", ".join(_extracted(name, kind) for name, kind in types.items())
+    return f"(select {values} from (select unnest({quoted(source.rows_at)}) as record from {pages}))"
+
+
+def _json_type(name: str, table: RawTable, source: RowsSource) -> str:
+    return "bigint" if name in source.epoch_aliases.values() else table.columns.get(name, "json")
+
+
+def _extracted(name: str, kind: str) -> str:
+    path = _text(f'$."{name}"')
+    value = f"record -> {path}" if kind == "json" else f"cast(record ->> {path} as {kind})"
+    return f"{value} as {quoted(name)}"
 
 
 def _csv_header(first: str) -> list[str]:
     return next(csv.reader(first.lstrip("\ufeff").splitlines()[:1]), [])
 
 
-def _json_keys(first: str) -> list[str]:
+def _json_keys(first: str, rows_at: str | None) -> list[str]:
     """The keys of the records that fit whole into the first kilobytes, in order of appearance."""
-    decoder, keys, at = json.JSONDecoder(), dict[str, None](), first.find("{")
+    begin = first.find("[", first.find(f'"{rows_at}"')) if rows_at else 0
+    decoder, keys, at = json.JSONDecoder(), dict[str, None](), first.find("{", begin)
     while at >= 0:
         try:
             record, end = decoder.raw_decode(first, at)
@@ -129,8 +175,8 @@ def _json_keys(first: str) -> list[str]:
     return list(keys)
 
 
-def _check_columns(table: RawTable, present: Sequence[str]) -> None:
-    missing = [name for name in table.columns if name not in present]
+def _check_columns(table: RawTable, source: RowsSource, present: Sequence[str]) -> None:
+    missing = [name for name in table.columns if name not in present and source.epoch_aliases.get(name) not in present]
     doubled = sorted({name for name in present if present.count(name) > 1})
     if missing:
         raise LoadError(f"columns missing: {', '.join(missing)}; found {', '.join(present)[:300]}")
@@ -147,8 +193,9 @@ def _check_finite(connection: duckdb.DuckDBPyConnection, table: RawTable, load_s
         raise LoadError(f"not a finite number in: {', '.join(bad)}")
 
 
-def _count(connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin) -> RowCounts:
-    foreign = f"count(*) filter (where {quoted(table.scope_column)} <> _scope)" if table.scope_column else "0"
+def _count(connection: duckdb.DuckDBPyConnection, table: RawTable, source: RowsSource, origin: Origin) -> RowCounts:
+    is_mixed = table.scope_column is None or not source.is_one_scope
+    foreign = "0" if is_mixed else f"count(*) filter (where {quoted(str(table.scope_column))} <> _scope)"
     time = quoted(table.time_column) if table.time_column else "null::timestamp"
     row = connection.execute(
         f"select count(*), {foreign}, min({time}), max({time}) from raw.{quoted(table.name)} where _load_seq = ?",
@@ -171,19 +218,28 @@ def _peek(vault: Vault, part: Part) -> str:
 
 
 @contextlib.contextmanager
-def _readable(vault: Vault, part: Part) -> Iterator[tuple[Path, str]]:
-    """The file as DuckDB's readers can open it, and its compression; LZ4, which they do not know, is unpacked aside."""
-    path = vault.path(part)
-    if path.suffix in COMPRESSIONS:
-        yield path, COMPRESSIONS[path.suffix]
+def _readable(vault: Vault, parts: Sequence[Part]) -> Iterator[tuple[list[Path], str]]:
+    """The files as DuckDB's readers can open them, and their compression; LZ4, which they do not know, is unpacked aside."""
+    paths = [vault.path(part) for part in parts]
+    if all(path.suffix == paths[0].suffix and path.suffix in COMPRESSIONS for path in paths):
+        yield paths, COMPRESSIONS[paths[0].suffix]
         return
-    unpacked = vault.temporary / f"{path.name}.unpacked"
-    try:
-        with vault.open(part) as source, unpacked.open("wb") as target:
-            shutil.copyfileobj(source, target, COPY_CHUNK_BYTES)
-        yield unpacked, "none"
-    finally:
-        unpacked.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=vault.temporary) as folder:
+        yield [_unpacked(vault, part, Path(folder) / str(number)) for number, part in enumerate(parts)], "auto_detect"
+
+
+def _unpacked(vault: Vault, part: Part, target: Path) -> Path:
+    with vault.open(part) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file, COPY_CHUNK_BYTES)
+    return target
+
+
+def as_json_text(text: str) -> str:
+    """JSON as it is; a CSV table as the same table in JSON, `columns` and `data`, every value as text."""
+    if text.lstrip()[:1] in ("[", "{", '"') or "," not in text.partition("\n")[0]:
+        return text
+    header, *rows = csv.reader(text.splitlines())
+    return json.dumps({"columns": header, "data": rows}, ensure_ascii=False)
 
 
 def _text(value: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import duckdb
 
-Kind = Literal["document", "csv", "json_rows"]
+Kind = Literal["document", "rows"]
 
 ORIGIN_COLUMNS: Mapping[str, str] = {
     "_payload_id": "varchar",
@@ -30,8 +30,8 @@ ROW_COLUMNS: Mapping[str, str] = {"_row_number": "bigint", "_extra": "json"}
 class RawTable:
     """One dataset's raw table.
 
-    `document` keeps a payload (or each page of it) as one JSON value. `csv` and `json_rows` keep one row per record,
-    under the source's names; `columns` gives their DuckDB types, `required` the ones without which a payload is not read.
+    `document` keeps a payload (or each page of it) as one JSON value. `rows` keeps one row per record, under the source's
+    names; `columns` gives their DuckDB types, and a payload that lacks one is not read.
     `scope_column` holds the coin of a row, so that rows of another scope can be counted; `time_column` holds the one
     snapshot time that all rows share.
     """

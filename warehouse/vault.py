@@ -51,6 +51,8 @@ class FetchRecord:
 
     `outcome` is `received`, or the verdict of a fetch that brought nothing (`absent`, `failed`, `missed`, ...).
     `state_before` and `state_after` are the provider's `lastUpdate` read around the fetch, where the payload carries no time.
+    `source` names the registry record that was asked, where it is not the dataset's own; `extra` is what the provider said
+    beside a link.
     """
 
     fetch_id: str
@@ -66,6 +68,7 @@ class FetchRecord:
     requests_spent: int = 0
     state_before: datetime | None = None
     state_after: datetime | None = None
+    source: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -13,7 +13,7 @@ from datetime import datetime
 import dagster as dg
 
 from orchestration.assets.dbt_models import build_and_publish
-from orchestration.hypertracker.datasets import Dataset
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.partitions import slot_of, slot_partitions
 from orchestration.pipeline import Outcome, Pipeline
 from orchestration.planning.slots import Cadence

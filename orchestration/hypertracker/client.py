@@ -14,7 +14,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Generic, Protocol, Self, TypeVar
@@ -26,17 +26,19 @@ from pydantic import SecretStr
 from stamina.instrumentation import RetryDetails
 
 from orchestration.hypertracker.answers import api_error, storage_error
-from orchestration.hypertracker.datasets import BY_NAME, Dataset
+from orchestration.hypertracker.endpoint import Dataset, LinkNote
 from orchestration.hypertracker.errors import (
+    BadRequestError,
     HyperTrackerError,
     LinkExpiredError,
+    NotFoundError,
     RateLimitedError,
     TooLargeError,
     TransientError,
     TransportError,
 )
 from orchestration.hypertracker.links import is_loopback, safe_link
-from orchestration.hypertracker.paging import CursorPager
+from orchestration.hypertracker.paging import pager_for
 from orchestration.hypertracker.redaction import install_redaction
 
 LOGGER = logging.getLogger("hypertracker")
@@ -51,6 +53,7 @@ MOST_FRESH_LINKS = 2
 ERROR_BODY_BYTES = 4096
 LINK_BODY_BYTES = 16_384
 API_PREFIX = "/api/external"
+STATUS_PATH = "/hypertracker/state/status"
 
 PartT = TypeVar("PartT", covariant=True)
 StoredT = TypeVar("StoredT")
@@ -83,10 +86,11 @@ class ApiAccess:
 
 @dataclass
 class Tally:
-    """What a fetch has cost so far, also when it fails."""
+    """What a fetch has cost so far, also when it fails, and what the answer said beside its link."""
 
     requests: int = 0
     stale_links: int = 0
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class Client(Generic[StoredT]):
@@ -124,28 +128,34 @@ class Client(Generic[StoredT]):
 
         Raises the errors of `errors`; nothing of a failed attempt stays in the store.
         """
-        pager, parts = CursorPager(), list[StoredT]()
-        first = dataset.params(slot)
         async with self._places, _deadline(FETCH_DEADLINE_S):
-            while not pager.finished:
-                part = await self._with_retries(dataset, scope, pager.params(first), store, tally)
-                parts.append(part)
-                if not dataset.paged:
-                    break
-                pager.advance(store.read(part))
+            *others, last = dataset.url_paths(scope, slot)
+            for path in others:
+                with contextlib.suppress(NotFoundError, BadRequestError):
+                    return await self._pages(dataset, path, dataset.params(scope, slot), store, tally)
+            return await self._pages(dataset, last, dataset.params(scope, slot), store, tally)
+
+    async def _pages(
+        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally
+    ) -> tuple[StoredT, ...]:
+        pager, parts = pager_for(dataset), list[StoredT]()
+        while not pager.finished:
+            part = await self._with_retries(dataset, path, pager.params(first), store, tally)
+            parts.append(part)
+            pager.advance(store, part)
         return tuple(parts)
 
     async def server_time(self) -> datetime | None:
         """The API's present (UTC), by one request that also proves the token; None where it does not say."""
         with _transport_errors(self._api_url.host):
-            answer = await self._api.get(API_PREFIX + BY_NAME["state_status"].path)
+            answer = await self._api.get(API_PREFIX + STATUS_PATH)
         if answer.status_code != 200:
             raise api_error(answer.status_code, answer.headers, answer.content[:ERROR_BODY_BYTES], datetime.now(UTC))
         date = answer.headers.get("date")
         return parsedate_to_datetime(date).astimezone(UTC) if date else None
 
     async def _with_retries(
-        self, dataset: Dataset, scope: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
+        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
     ) -> StoredT:
         async for attempt in stamina.retry_context(
             on=_retry_rule(tally),
@@ -155,37 +165,36 @@ class Client(Generic[StoredT]):
             wait_max=LONGEST_WAIT_S,
         ):
             with attempt:
-                return await self._attempt(dataset, scope, params, store, tally)
+                return await self._attempt(dataset, path, params, store, tally)
         raise AssertionError("stamina returns or raises")
 
     async def _attempt(
-        self, dataset: Dataset, scope: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
+        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
     ) -> StoredT:
         """Ask once and download at once: a link is worth nothing later."""
         await self._wait_for_turn()
         tally.requests += 1
-        path = API_PREFIX + dataset.url_path(scope)
         with _transport_errors(self._api_url.host), store.new_body() as body:
-            async with self._api.stream("GET", path, params=params, headers={"Accept": dataset.accept}) as answer:
-                link = await self._take(answer, body, dataset.cap_bytes)
+            async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": dataset.accept}) as answer:
+                link = await self._take(answer, body, dataset, tally)
             if link is not None:
                 await self._download(link, body, dataset.cap_bytes)
             return body.finish()
 
-    async def _take(self, answer: httpx.Response, body: Body[StoredT], cap_bytes: int) -> str | None:
+    async def _take(self, answer: httpx.Response, body: Body[StoredT], dataset: Dataset, tally: Tally) -> str | None:
         """Store an inline body, or give the link that the answer holds."""
         if answer.status_code in (301, 302, 303, 307, 308) and "location" in answer.headers:
             return answer.headers["location"]
         if answer.status_code != 200:
             raise self._noted(api_error(answer.status_code, answer.headers, await _beginning(answer), datetime.now(UTC)))
-        chunks = _capped(answer, cap_bytes)
+        chunks = _capped(answer, dataset.cap_bytes)
         first = b""
         async for chunk in chunks:
             first += chunk
             if len(first) > LINK_BODY_BYTES:
                 break
         else:
-            if (link := _download_url(first)) is not None:
+            if (link := _download_url(first, dataset.link_note, tally.notes)) is not None:
                 return link
         body.write(first)
         async for chunk in chunks:
@@ -283,13 +292,21 @@ async def _beginning(answer: httpx.Response) -> bytes:
     return text[:ERROR_BODY_BYTES]
 
 
-def _download_url(text: bytes) -> str | None:
-    """The `downloadUrl` of a JSON object that holds one, else None."""
+def _download_url(text: bytes, note: LinkNote | None, notes: dict[str, str]) -> str | None:
+    """The `downloadUrl` of a JSON object that holds one, else None; what stands beside it goes into `notes`.
+
+    Raises `NotFoundError` where the object that should hold it is null: the provider has no such file.
+    """
     if not text.lstrip().startswith(b"{"):
         return None
     try:
         value = json.loads(text)
     except ValueError:
         return None
+    if note is not None and note.at in value:
+        value = value[note.at]
+        if not value:
+            raise NotFoundError("the provider has nothing at or before that time")
+        notes |= {name: str(value[name]) for name in (note.row_count, note.snapshot) if name in value}
     link = value.get("downloadUrl")
     return link if isinstance(link, str) else None

@@ -1,95 +1,19 @@
 """The registry: every API endpoint we collect, one declarative record each.
 
 Belongs here: what an endpoint is called, how it is asked, how often it is due, what its payload must contain. Does not:
-how a request is made (`client`), what becomes of the payload (`orchestration.landing`, dbt). To add an endpoint: one
-record here, one staging model and its yml in `dbt_project`. Numbers and quirks: the contract of the API, by `number`.
+what a record can say (`endpoint`), how a request is made (`client`), what becomes of the payload (`orchestration.landing`,
+dbt). To add an endpoint: one record here, one staging model and its yml in `dbt_project`. Numbers and quirks: the contract of
+the API, by `number`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
-from urllib.parse import quote
+from datetime import UTC, datetime, timedelta
 
-from orchestration.hypertracker.shapes import Columnar, Records, Shape, Single
+from orchestration.hypertracker.endpoint import MEBIBYTE, Axis, Dataset, Dating, Delivery, LinkNote, Paging
+from orchestration.hypertracker.shapes import Anything, Columnar, Grouped, Moment, Records, Single, Table
 from orchestration.planning.slots import Cadence
-
-MEBIBYTE = 1 << 20
-PAGE_LIMIT = 1000
-
-
-class Delivery(StrEnum):
-    """How an endpoint is documented to hand over its payload; the client takes any of them from any endpoint."""
-
-    INLINE = "inline"
-    REDIRECT = "redirect"
-    LINK = "link"
-
-
-class Dating(StrEnum):
-    """Where a payload's snapshot time comes from."""
-
-    PAYLOAD = "payload"
-    STATE = "state"
-    SLOT = "slot"
-    SERIES = "series"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One endpoint as something we collect.
-
-    `path` may hold `{coin}`; then the dataset has one scope a coin, else one scope, the whole market (`''`). Exactly one of
-    `shape` (the payload is kept as a JSON document) and `columns` (it becomes rows under the source's names) is set.
-    `lookback` is how far before its slot a series asks; `settle_s` how long after the slot its payload is published.
-    """
-
-    name: str
-    number: int
-    path: str
-    cadence: Cadence
-    delivery: Delivery
-    dating: Dating
-    description: str
-    feeds: tuple[str, ...] = ()
-    shape: Shape | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    scope_column: str | None = None
-    time_column: str | None = None
-    accept: str = "application/json"
-    paged: bool = False
-    lookback: timedelta | None = None
-    settle_s: float = 0.0
-    is_current_state: bool = True
-    cap_bytes: int = 256 * MEBIBYTE
-
-    @property
-    def is_per_coin(self) -> bool:
-        return "{coin}" in self.path
-
-    @property
-    def suffix(self) -> str:
-        """The kind of text inside the payload, as a file name ends."""
-        return ".csv" if self.accept == "text/csv" else ".json"
-
-    def url_path(self, scope: str) -> str:
-        """The path for one scope; coin names are percent-encoded as one segment, otherwise unchanged."""
-        return self.path.format(coin=quote(scope, safe=""))
-
-    def params(self, slot: datetime) -> dict[str, str]:
-        """Query parameters of the first request for a slot (UTC)."""
-        values = {"limit": str(PAGE_LIMIT)} if self.paged else {}
-        if self.lookback is not None:
-            values |= {"start": iso_utc(slot - self.lookback)}
-        return values
-
-
-def iso_utc(moment: datetime) -> str:
-    """`2026-02-25T00:00:00.000Z`, the only form the API takes."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
 
 POSITION_COLUMNS = {
     **dict.fromkeys(("id", "address", "coin", "side", "dex"), "varchar"),
@@ -112,6 +36,32 @@ ORDER_COLUMNS = {
 }  # fmt: skip
 
 COUNTS_AND_VALUES = ("positionCount", "totalPositionValue", "totalPositionValueLong", "valueCloseToLiquidation")
+COIN_SERIES = ("createdAt", "positionCount", "positionCountLong", "totalPositionValue", "totalPositionValueLong")
+
+# Ways to ask for slots that the present endpoints no longer serve; what they bring is of the dataset that names them.
+
+OPEN_POSITIONS_HISTORY = Dataset(
+    name="open_positions_history", number=28, path="/coin/{coin}/open-positions/history", cadence=Cadence.QUARTER_HOUR,
+    delivery=Delivery.LINK, dating=Dating.PAYLOAD, columns=POSITION_COLUMNS, scope_column="coin", accept="text/csv",
+    scoped_by=(Axis.COIN,), query={"end": "{slot}"}, link_note=LinkNote("snapshot", "rowCount", "createdAt"),
+    is_current_state=False, floor=datetime(2026, 3, 25, tzinfo=UTC),
+    description="The open positions of a coin at a past state, with the number of rows they must have.",
+)  # fmt: skip
+
+ORDER_PAGES = Dataset(
+    name="order_pages", number=10, path="/orders/5m-snapshots/{slot}", cadence=Cadence.FIVE_MINUTES,
+    delivery=Delivery.INLINE, dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
+    scoped_by=(Axis.COIN,), query={"coin": "{coin}"}, paging=Paging.CURSOR, rows_at="orders", is_current_state=False,
+    reach=timedelta(days=30), description="Every open order of a coin on a past five-minute mark, page by page.",
+)  # fmt: skip
+
+ORDER_ARCHIVE = Dataset(
+    name="order_archive", number=11, path="/orders/5m-snapshots/{slot}/download", cadence=Cadence.FIVE_MINUTES,
+    delivery=Delivery.LINK, dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, epoch_aliases={"snapshotTs": "snapshotTime"},
+    time_column="snapshotTs", is_current_state=False, cap_bytes=1024 * MEBIBYTE,
+    floor=datetime(2026, 1, 19, 11, 5, tzinfo=UTC), ceiling=datetime(2026, 3, 13, tzinfo=UTC),
+    description="Every open order of the exchange on a past five-minute mark, as one file.",
+)  # fmt: skip
 
 DATASETS: tuple[Dataset, ...] = (
     Dataset(
@@ -145,18 +95,22 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="open_positions", number=16, path="/positions/open/coin/{coin}", cadence=Cadence.QUARTER_HOUR,
         delivery=Delivery.REDIRECT, dating=Dating.STATE, accept="text/csv", columns=POSITION_COLUMNS, scope_column="coin",
+        scoped_by=(Axis.COIN,), past=(OPEN_POSITIONS_HISTORY,),
         description="Every open position of a coin.", feeds=("fct_open_positions",),
+        quirks="The file may hold rows of other coins; liquidation price 0 is none; wallet figures repeat on every position.",
     ),
     Dataset(
         name="order_snapshots", number=12, path="/orders/5m-snapshots/coins/{coin}/download", cadence=Cadence.FIVE_MINUTES,
         delivery=Delivery.LINK, dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
-        settle_s=40.0, description="Every open order of a coin on a five-minute mark.",
-        feeds=("fct_order_versions", "fct_order_liquidity"),
+        settle_s=40.0, scoped_by=(Axis.COIN,), past=(ORDER_PAGES, ORDER_ARCHIVE),
+        description="Every open order of a coin on a five-minute mark.", feeds=("fct_order_versions", "fct_order_liquidity"),
+        quirks="Published some 40 s after its mark; gzip without Content-Encoding; orders may be years old.",
     ),
     Dataset(
         name="position_metrics_export", number=7, path="/exports/coins/{coin}/position-metrics", cadence=Cadence.TWO_HOURS,
         delivery=Delivery.REDIRECT, dating=Dating.SERIES,
-        description="A coin's position counts and values over 14 days.", feeds=("fct_coin_metrics",),
+        scoped_by=(Axis.COIN,), description="A coin's position counts and values over 14 days.",
+        feeds=("fct_coin_metrics",), quirks="Six column names for rows of five values; first and last row lie off the grid.",
         shape=Columnar(
             at="metrics", coin="coin",
             required=("timestamp", "positionCount", "positionCountLong", "totalPositionValue", "totalPositionValueLong"),
@@ -165,7 +119,8 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="segment_metrics_export", number=8, path="/exports/coins/{coin}/segment-metrics", cadence=Cadence.TWO_HOURS,
         delivery=Delivery.REDIRECT, dating=Dating.SERIES,
-        description="A coin's position counts and values by cohort over 7 days.", feeds=("fct_cohort_metrics",),
+        scoped_by=(Axis.COIN,), description="A coin's position counts and values by cohort over 7 days.",
+        feeds=("fct_cohort_metrics",),
         shape=Columnar(
             at="metrics", groups="data", coin="coin",
             required=("timestamp", "positionCount", "positionCountLong", "totalPositionValue", "totalPositionValueLong"),
@@ -174,7 +129,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="breakdown_by_size_export", number=6, path="/exports/coins/{coin}/position-breakdown-by-size",
         cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, dating=Dating.PAYLOAD,
-        description="A coin's open positions by the ten ranges of position value.",
+        scoped_by=(Axis.COIN,), description="A coin's open positions by the ten ranges of position value.",
         feeds=("dim_size_bucket", "fct_size_bucket_metrics"),
         shape=Records(
             at="breakdownBySize", required=("sizeSegmentId", *COUNTS_AND_VALUES), snapshot="createdAt", coin="coin",
@@ -183,7 +138,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="breakdown_by_cohort_export", number=5, path="/exports/coins/{coin}/position-breakdown-by-cohort",
         cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, dating=Dating.PAYLOAD,
-        description="A coin's open positions by cohort, both axes.", feeds=("fct_cohort_metrics",),
+        scoped_by=(Axis.COIN,), description="A coin's open positions by cohort, both axes.", feeds=("fct_cohort_metrics",),
         shape=Records(
             at="breakdownByCohort", required=("segment", *COUNTS_AND_VALUES), snapshot="createdAt", coin="coin",
         ),
@@ -191,7 +146,8 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="liquidation_heatmap_export", number=3, path="/exports/coins/{coin}/liquidation-heatmap",
         cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, dating=Dating.STATE,
-        description="Value that would be liquidated in each price range of a coin.", feeds=("fct_liquidation_heatmap",),
+        scoped_by=(Axis.COIN,), description="Value that would be liquidated in each price range of a coin.",
+        feeds=("fct_liquidation_heatmap",), quirks="Bins move with the price: an index names a bin within one snapshot only.",
         shape=Records(
             at="heatmap", coin="coin",
             required=("priceBinIndex", "priceBinStart", "priceBinEnd", "liquidationValue", "positionsCount"),
@@ -199,7 +155,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="market_metrics", number=18, path="/position-metrics/general", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.INLINE, dating=Dating.SERIES, paged=True, lookback=timedelta(hours=6), is_current_state=False,
+        delivery=Delivery.INLINE, dating=Dating.SERIES, paging=Paging.CURSOR, lookback=timedelta(hours=6), is_current_state=False,
         description="Counts, open interest and equity of the whole market every ten minutes.",
         feeds=("fct_market_metrics",),
         shape=Records(
@@ -209,7 +165,109 @@ DATASETS: tuple[Dataset, ...] = (
                 "openInterestShort", "perpEquity", "countInProfit",
             ),
         ),
+        quirks="Rows come 34-334 ms after their ten-minute mark; marks may be missing; open interest counts both sides.",
+    ),
+    Dataset(
+        name="latest_order_snapshot", number=13, path="/orders/5m-snapshots/latest-snapshot-timestamp",
+        cadence=Cadence.FIVE_MINUTES, delivery=Delivery.INLINE, dating=Dating.PAYLOAD, cap_bytes=MEBIBYTE, settle_s=40.0,
+        description="The mark of the newest order snapshot.", feeds=("fct_reconciliations",), shape=Moment(),
+        quirks="The body is one JSON string.",
+    ),
+    Dataset(
+        name="positions_export", number=4, path="/exports/coins/{coin}/positions", cadence=Cadence.TWO_HOURS,
+        delivery=Delivery.REDIRECT, dating=Dating.STATE, scoped_by=(Axis.COIN,), shape=Anything(), is_optional=True,
+        description="An export of a coin whose shape nobody has documented: kept, and described by its keys.",
+        feeds=("fct_payload_keys",), quirks="Unknown shape; 404 is no failure.",
+    ),
+    Dataset(
+        name="segments_bias_export", number=2, path="/exports/segments-bias-charts-data-24h", cadence=Cadence.TWO_HOURS,
+        delivery=Delivery.REDIRECT, dating=Dating.SERIES, shape=Grouped(("timestamp", "bias"), group="segmentId"),
+        description="Bias of each cohort over 72 hours, positions opened within 24 hours.", feeds=("fct_cohort_bias",),
+        quirks="Wrapper and columns are undocumented; its bias is told apart from the other two.",
+    ),
+    Dataset(
+        name="wallets_equity_export", number=1, path="/exports/total-wallets-equity-chart-data", cadence=Cadence.TWO_HOURS,
+        delivery=Delivery.REDIRECT, dating=Dating.SERIES, is_current_state=False,
+        description="Equity of all wallets, whole and by part, since 2025-08-20.",
+        feeds=("fct_wallet_equity", "fct_wallet_equity_highs"),
+        shape=Columnar(at="history", required=("timestamp", "totalWalletsEquity", "perpWalletsEquity")),
+        quirks="Down-sampled anew at every download; vault equity is null, then once 0, then real; highs are no single moment.",
+    ),
+    Dataset(
+        name="perp_pnl_leaderboard", number=14, path="/leaderboards/perp-pnl/{period}/download", cadence=Cadence.DAY,
+        delivery=Delivery.LINK, dating=Dating.SLOT, scoped_by=(Axis.PERIOD,),
+        spellings={"day": "24h", "week": "7d", "month": "30d"}, shape=Table(("address",)),
+        description="Wallets by profit of a period, at most 25,000.", feeds=("fct_perp_pnl_leaderboard",),
+        quirks="Periods have two spellings; format and columns of the file are undocumented.",
+    ),
+    Dataset(
+        name="liquidation_risk", number=24, path="/{cohort}/assets/liquidation-risk", cadence=Cadence.TWO_HOURS,
+        delivery=Delivery.INLINE, dating=Dating.STATE, scoped_by=(Axis.COHORT,), paging=Paging.OFFSET, page_limit=500,
+        description="A cohort's open value by coin, and how much of it is near liquidation.", feeds=("fct_liquidation_risk",),
+        shape=Records(at="items", required=("coin", "totalValue", "riskValue", "percentRisk")),
+        quirks="The reported percentage does not follow from the values beside it.",
+    ),
+    Dataset(
+        name="segment_summary", number=26, path="/segments/{cohort}/summary", cadence=Cadence.QUARTER_HOUR,
+        delivery=Delivery.INLINE, dating=Dating.STATE, scoped_by=(Axis.COHORT, Axis.AGE), query={"positionAge": "{age}"},
+        description="A cohort's traders, positions and equity, by age of position.", feeds=("fct_cohort_summary",),
+        shape=Single(required=("segment", "openPerpsSummary")),
+        quirks="Inline or redirected; ages other than `all` lack some fields; an unknown age is storage's 404.",
+    ),
+    Dataset(
+        name="segment_bias_history", number=27, path="/segments/{cohort}/bias-history", cadence=Cadence.DAY,
+        delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.COHORT, Axis.AGE),
+        query={"positionRecencyTimeframe": "{age}"}, paging=Paging.CURSOR, lookback=timedelta(days=3),
+        is_current_state=False, description="A cohort's signed exposure every two hours.", feeds=("fct_cohort_bias",),
+        shape=Columnar(
+            at=None, columns="historySnapshotStructure", rows="history",
+            required=("timestamp", "bias", "openValue", "openLongValue", "openShortValue", "activePerpEquity"),
+        ),
+        quirks="`bias` is signed and may exceed 1; without `start` other parameters are refused.",
+    ),
+    Dataset(
+        name="perp_volume", number=19, path="/metrics/perp-volume", cadence=Cadence.TWO_HOURS,
+        delivery=Delivery.INLINE, dating=Dating.SERIES, paging=Paging.CURSOR, lookback=timedelta(days=2),
+        is_current_state=False, description="Rolling 24-hour volume of the exchange, hourly.",
+        feeds=("fct_perp_volume", "fct_perp_volume_daily"),
+        shape=Records(at="metrics", time="createdAt", required=("id", "createdAt", "volume")),
+        quirks="A rolling total: rows are never summed.",
+    ),
+    Dataset(
+        name="coin_metrics", number=21, path="/position-metrics/coin/{coin}", cadence=Cadence.QUARTER_HOUR,
+        delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.COIN,), paging=Paging.CURSOR,
+        lookback=timedelta(hours=6), is_current_state=False, feeds=("fct_coin_metrics",),
+        description="A coin's position counts, values, sizes, funding and profit at every state.",
+        shape=Records(at="metrics", time="createdAt", required=COIN_SERIES),
+        quirks="Times differ by coin within a state; a coin in another case gives an empty list.",
+    ),
+    Dataset(
+        name="coin_cohort_metrics", number=22, path="/position-metrics/coin/{coin}/segment/{cohort}", cadence=Cadence.DAY,
+        delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.COHORT, Axis.COIN), paging=Paging.CURSOR,
+        lookback=timedelta(days=3), is_current_state=False, feeds=("fct_cohort_metrics",),
+        description="A coin's position counts and values in one cohort at every state.",
+        shape=Records(at="metrics", time="createdAt", required=COIN_SERIES), floor=datetime(2026, 2, 19, tzinfo=UTC),
+        quirks="One request a coin and cohort; a cohort's longs and shorts do not balance.",
+    ),
+    Dataset(
+        name="coin_size_bucket_metrics", number=23, path="/position-metrics/coin/{coin}/position-size-bucket/{size_bucket}",
+        cadence=Cadence.DAY, delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.SIZE_BUCKET, Axis.COIN),
+        paging=Paging.CURSOR, lookback=timedelta(days=3), is_current_state=False, feeds=("fct_size_bucket_metrics",),
+        description="A coin's position counts and values in one range of position value at every state.",
+        shape=Records(at="metrics", time="createdAt", required=COIN_SERIES),
+        quirks="The bucket is not echoed: it is known from the request.",
+    ),
+    Dataset(
+        name="positions", number=15, path="/positions", cadence=Cadence.DAY, delivery=Delivery.INLINE, dating=Dating.SERIES,
+        scoped_by=(Axis.COIN,), query={"coin": "{coin}"}, paging=Paging.CURSOR, lookback=timedelta(days=7),
+        is_current_state=False, description="Positions of a coin opened in the last days, from opening to close.",
+        feeds=("fct_positions",), floor=datetime(2025, 4, 4, tzinfo=UTC),
+        shape=Records(at="positions", time="updatedAt", required=("id", "coin", "side", "size", "openTime", "updatedAt")),
+        quirks="`start` filters the opening time; rows change until the close; liquidation prices are real from 2025-09-02.",
     ),
 )  # fmt: skip
 
-BY_NAME: Mapping[str, Dataset] = {dataset.name: dataset for dataset in DATASETS}
+BY_NAME: dict[str, Dataset] = {dataset.name: dataset for dataset in DATASETS}
+
+# Everything a fetch record may name: datasets, and the ways to ask for their past.
+SOURCES: Mapping[str, Dataset] = BY_NAME | {source.name: source for dataset in DATASETS for source in dataset.past}

@@ -64,46 +64,116 @@ class Records:
 
 @dataclass(frozen=True)
 class Columnar:
-    """`columns` and `data` under `at`, matched by name; `groups` names the list that holds one such pair a cohort.
+    """Names and rows of values, matched by name: under keys `columns` and `rows` of the object at `at` (or of the payload
+    itself); `groups` names the list that holds one such object a cohort.
 
-    One mismatch is allowed (contract 3.7): `columns` may start with `coin` while every row has exactly one value less.
+    One mismatch is allowed (contract 3.7): the names may start with `coin` while every row has exactly one value less.
     """
 
     required: tuple[str, ...]
-    at: str
+    at: str | None
     groups: str | None = None
     coin: str | None = None
+    columns: str = "columns"
+    rows: str = "data"
 
     def inspect(self, pages: Sequence[Any], scope: str) -> Contents:
         times: list[datetime] = []
         for page in pages:
             _require_coin(page, self.coin, scope)
             for block in _list_at(page, self.groups) if self.groups else [page]:
-                _require(block, (self.at,), "the payload")
-                times += self._times(block[self.at])
+                _require(block, (self.at,) if self.at else (), "the payload")
+                times += self._times(block[self.at] if self.at else block)
         return Contents(len(times), None, max(times, default=None))
 
     def _times(self, block: Any) -> list[datetime]:
-        _require(block, ("columns", "data"), self.at)
-        columns = align([str(name) for name in block["columns"]], block["data"])
-        missing = [name for name in self.required if name not in columns]
-        if missing:
-            raise ShapeError(f"columns missing: {', '.join(missing)}; found {', '.join(columns)}")
-        position = columns.index(TIME_COLUMN)
-        return [instant(row[position], TIME_COLUMN) for row in block["data"]]
+        _require(block, (self.columns, self.rows), self.at or "the payload")
+        rows = _list_at(block, self.rows)
+        return times_of([str(name) for name in _list_at(block, self.columns)], rows, self.required)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A columnar block a cohort, in a wrapper nobody documented: a list (bare, or the only one of an object) of blocks that
+    name their cohort under `group`, or an object that holds a block under each cohort's id."""
+
+    required: tuple[str, ...]
+    group: str
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents:  # noqa: ARG002  # the protocol's signature
+        times = [moment for page in pages for block in self._blocks(page) for moment in self._times(block)]
+        return Contents(len(times), None, max(times, default=None))
+
+    def _blocks(self, page: Any) -> list[Any]:
+        if isinstance(page, dict) and page and all(str(key).isdigit() for key in page):
+            return list(page.values())
+        lists = [value for value in page.values() if isinstance(value, list)] if isinstance(page, dict) else [page]
+        if len(lists) != 1 or not isinstance(lists[0], list):
+            raise ShapeError(f"no single list of cohorts; found {_describe(page)}")
+        for number, block in enumerate(lists[0]):
+            _require(block, (self.group,), f"block {number + 1}")
+        return lists[0]
+
+    def _times(self, block: Any) -> list[datetime]:
+        _require(block, ("columns", "data"), "the block of a cohort")
+        return times_of([str(name) for name in block["columns"]], block["data"], self.required)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the names of `required`, in either documented form: a list of objects, or `columns` and `data`."""
+
+    required: tuple[str, ...]
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents:
+        page = pages[0]
+        if not (isinstance(page, dict) and {"columns", "data"} <= page.keys()):
+            return Records(self.required).inspect(pages, scope)
+        columns = align([str(name) for name in page["columns"]], page["data"])
+        _require(dict.fromkeys(columns), self.required, "the table")
+        return Contents(len(page["data"]))
 
 
 @dataclass(frozen=True)
 class Single:
-    """One object with the keys of `required`; `snapshot` names the key of its time."""
+    """One object with the keys of `required`; `snapshot` names the key of its time, where it has one."""
 
     required: tuple[str, ...]
-    snapshot: str
+    snapshot: str | None = None
 
     def inspect(self, pages: Sequence[Any], scope: str) -> Contents:  # noqa: ARG002  # the protocol's signature
         _require(pages[0], self.required, "the payload")
-        moment = instant(pages[0][self.snapshot], self.snapshot)
+        moment = instant(pages[0][self.snapshot], self.snapshot) if self.snapshot else None
         return Contents(1, moment, moment)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One bare time."""
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents:  # noqa: ARG002  # the protocol's signature
+        moment = instant(pages[0], "the payload")
+        return Contents(1, moment, moment)
+
+
+@dataclass(frozen=True)
+class Anything:
+    """Any JSON object or list that holds something: for a payload nobody has documented."""
+
+    def inspect(self, pages: Sequence[Any], scope: str) -> Contents:  # noqa: ARG002  # the protocol's signature
+        if not isinstance(pages[0], dict | list):
+            raise ShapeError(f"neither object nor list; found {_describe(pages[0])}")
+        return Contents(1 if pages[0] else 0)
+
+
+def times_of(columns: list[str], rows: Sequence[Any], required: Sequence[str]) -> list[datetime]:
+    """The time of every row of a columnar block. Raises `ShapeError` where a column of `required` is missing."""
+    names = align(columns, rows)
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise ShapeError(f"columns missing: {', '.join(missing)}; found {', '.join(names)}")
+    position = names.index(TIME_COLUMN)
+    return [instant(row[position], TIME_COLUMN) for row in rows]
 
 
 def align(columns: list[str], rows: Sequence[Any]) -> list[str]:

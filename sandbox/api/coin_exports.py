@@ -14,6 +14,7 @@ import numpy as np
 from sandbox.api.current import long_fraction
 from sandbox.api.delivery import redirect
 from sandbox.api.params import coin_code
+from sandbox.api.planting import market_of, planted_coin
 from sandbox.market.aggregates import Total
 from sandbox.market.cohorts import BUCKET_COUNT, BUCKET_LABELS, COHORTS, bucket_bounds
 from sandbox.market.hashing import Array
@@ -33,9 +34,13 @@ _METRIC_COLUMNS = ("timestamp", "positionCount", "positionCountLong", "totalPosi
 
 @dataclass(frozen=True)
 class View:
-    """What an export looks at: one coin at one state, positions of all ages or of one recency."""
+    """What an export looks at: one coin at one state, positions of all ages or of one recency.
+
+    `market` is seen at this state, `past_market` at every other: an error may be planted in the present alone.
+    """
 
     market: Market
+    past_market: Market
     state: int
     code: int
     recency: str
@@ -52,7 +57,8 @@ class View:
 
     def at(self, moment_ms: int) -> View:
         """Look at the state in force at another time."""
-        return replace(self, state=self.market.states.index_at(moment_ms))
+        state = self.market.states.index_at(moment_ms)
+        return self if state == self.state else replace(self, state=state, market=self.past_market)
 
     @property
     def past(self) -> View:
@@ -79,8 +85,9 @@ def coin_export(exchange: Exchange) -> Reply:
     render = EXPORTS.get(name)
     if render is None or (recency != "all" and name not in _WITH_SUFFIX):
         raise not_found(f"Cannot GET {exchange.path}")
-    view = View(exchange.core.market, state, code, recency)
-    return redirect(exchange, (code, state), lambda: to_json(render(view)))
+    planted = _PLANTED.get(name, "")
+    view = View(market_of(exchange, planted), exchange.core.market, state, code, recency)
+    return redirect(exchange, (code, state, planted_coin(exchange, planted)), lambda: to_json(render(view)))
 
 
 def _split_suffix(file: str) -> tuple[str, str]:
@@ -192,5 +199,12 @@ EXPORTS: dict[str, Callable[[View], Any]] = {
     "position-breakdown-by-size": _breakdown_by_size,
     "position-metrics": _position_metrics,
     "segment-metrics": _segment_metrics,
+}
+_PLANTED = {
+    "liquidation-heatmap": "liquidation_heatmap",
+    "position-breakdown-by-cohort": "breakdown_by_cohort",
+    "position-breakdown-by-size": "breakdown_by_size",
+    "position-metrics": "position_metrics",
+    "segment-metrics": "segment_metrics",
 }
 _WITH_SUFFIX = ("position-breakdown-by-cohort", "position-breakdown-by-size", "segment-metrics")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.api.params import cohort_id, recency
+from sandbox.api.planting import market_of
 from sandbox.market.aggregates import Total
 from sandbox.market.cohorts import COHORTS
 from sandbox.times import MINUTE_MS, iso
@@ -32,8 +33,9 @@ def segments(_exchange: Exchange) -> Reply:
 
 def coins(exchange: Exchange) -> Reply:
     """Answer 17: a bare array by value, largest first but for three places, as in the documented sample."""
-    totals = exchange.core.market.sums.coins(exchange.state)
-    rows = [_coin_row(name, totals.at(code)) for code, name in enumerate(exchange.core.market.coins.names) if totals.count[code]]
+    market = market_of(exchange, "coins")
+    totals = market.sums.coins(exchange.state)
+    rows = [_coin_row(name, totals.at(code)) for code, name in enumerate(market.coins.names) if totals.count[code]]
     rows.sort(key=lambda row: -row["totalValue"])
     for place in _PLACES_OUT_OF_ORDER:
         if place + 1 < len(rows):
@@ -68,10 +70,11 @@ def heatmap(exchange: Exchange) -> Reply:
     """Answer 20: coins by value with their cohorts; cohorts without positions are left out. `bias` is the long
     fraction, 3 decimals."""
     age = recency(exchange, "openedWithin")
-    sums = exchange.core.market.sums
+    market = market_of(exchange, "heatmap")
+    sums = market.sums
     totals, cohorts = sums.coins(exchange.state, age), sums.cohorts(exchange.state, age)
     rows = []
-    for code, name in enumerate(exchange.core.market.coins.names):
+    for code, name in enumerate(market.coins.names):
         if not totals.count[code]:
             continue
         present = [(cohort, cohorts.at(code, cohort - 1)) for cohort in COHORTS if cohorts.count[code, cohort - 1]]

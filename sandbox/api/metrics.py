@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.api.params import bucket_id, cohort_id, cursor, cut_page, limit, make_cursor, recency, window
+from sandbox.api.planting import market_of
 from sandbox.market.aggregates import Total
 from sandbox.market.hashing import Array, integers, smooth_noise, unit
 from sandbox.market.market import Market
@@ -32,7 +33,7 @@ Row = Callable[[int], dict[str, Any]]
 def general(exchange: Exchange) -> Reply:
     """Answer 18: one row a 10-minute mark, 34 to 334 ms late, of the state in force; a few marks are missing."""
     start, end = window(exchange)
-    market = exchange.core.market
+    market = market_of(exchange, "market_metrics")
     seed = market.settings.seed
     marks = np.arange(max(start, _MARKET_FLOOR_MS) // _MARKET_STEP_MS, end // _MARKET_STEP_MS + 1)
     marks = marks[unit(seed, 81, marks) >= _MISSING_SHARE]
@@ -86,7 +87,7 @@ def _rolling_volume(market: Market, moment_ms: int) -> float:
 
 def coin(exchange: Exchange) -> Reply:
     """Answer 21."""
-    market = exchange.core.market
+    market = market_of(exchange, "coin_metrics")
     return _coin_page(exchange, 0, lambda state, code: market.sums.coins(state).at(code), {})
 
 

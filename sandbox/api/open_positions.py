@@ -9,6 +9,7 @@ import numpy as np
 
 from sandbox.api.delivery import link, redirect
 from sandbox.api.params import coin_code, cursor, make_cursor, window
+from sandbox.api.planting import market_of, planted_coin
 from sandbox.market.hashing import Array, hash64
 from sandbox.market.market import Market
 from sandbox.market.positions import Snapshot
@@ -30,8 +31,8 @@ def open_positions(exchange: Exchange) -> Reply:
     """Answer 16: a redirect to the CSV. About 2 % of its rows, at least one, are another coin's."""
     code, state = coin_code(exchange), exchange.state
     share = exchange.options.get("foreign_share", exchange.core.settings.foreign_share)
-    market = exchange.core.market
-    return redirect(exchange, (code, state, share), lambda: render(market, state, code, share), CSV_TYPE, ".csv")
+    market, key = market_of(exchange, "open_positions"), (code, state, share, planted_coin(exchange, "open_positions"))
+    return redirect(exchange, key, lambda: render(market, state, code, share), CSV_TYPE, ".csv")
 
 
 def history(exchange: Exchange) -> Reply:
@@ -54,7 +55,7 @@ def history(exchange: Exchange) -> Reply:
 def _describe(exchange: Exchange, code: int, state: int) -> dict[str, object]:
     market, share = exchange.core.market, exchange.core.settings.foreign_share
     created = market.states.time(state)
-    kept = market.book.snapshot(state)
+    counted = market_of(exchange, "open_positions_history").book.snapshot(state)
     url = link(
         exchange,
         (code, state, share),
@@ -67,7 +68,7 @@ def _describe(exchange: Exchange, code: int, state: int) -> dict[str, object]:
         "snapshotId": f"{int(hash64(market.settings.seed, 91, code, state)):016x}",
         "coin": exchange.args["coin"],
         "stateVersion": state,
-        "rowCount": len(_places(market, kept, code, share)),
+        "rowCount": len(_places(market, counted, code, share)),
         "status": "completed",
         "format": "csv",
         "createdAt": iso(created),

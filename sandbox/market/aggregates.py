@@ -16,7 +16,7 @@ from sandbox.market.positions import PositionBook, Snapshot
 from sandbox.times import RECENCIES_MS
 
 _COIN_STATES_KEPT = 4_096
-_GROUP_STATES_KEPT = 160
+_GROUP_STATES_KEPT = 400
 _MARKET_STATES_KEPT = 20_000
 
 

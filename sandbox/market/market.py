@@ -5,11 +5,14 @@ It is a pure function of coins, positions, orders and seed of the settings; noth
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
 
 from sandbox.market.aggregates import Aggregates
 from sandbox.market.coins import make_coins
+from sandbox.market.hashing import Cache
 from sandbox.market.orders import OrderBook
+from sandbox.market.planting import ShortBook
 from sandbox.market.positions import PositionBook, slots_per_coin
 from sandbox.market.states import StateTimes
 from sandbox.market.truth import MarketTruth
@@ -36,3 +39,17 @@ class Market(MarketTruth):
         self.book = PositionBook(settings.positions, seed, self.coins, self.wallets, self.states)
         self.orders = OrderBook(settings.orders, seed, self.coins, self.wallets)
         self.sums = Aggregates(self.book)
+        self._short = Cache(settings.coins)
+
+    def without_one(self, coin: str) -> Market:
+        """Give the same market with one position of a coin missing in every state; an unknown coin lacks nothing."""
+        if coin not in self.codes:
+            return self
+
+        def make() -> Market:
+            short = copy.copy(self)
+            short.book = ShortBook(self.book, self.codes[coin])
+            short.sums = Aggregates(short.book)
+            return short
+
+        return self._short.get(coin, make)
