@@ -9,21 +9,16 @@ import numpy as np
 from sandbox.api.delivery import redirect
 from sandbox.api.params import cohort_id, cursor, cut_page, limit, make_cursor, recency, window
 from sandbox.market.cohorts import COHORTS
-from sandbox.market.hashing import integers
 from sandbox.market.market import Market
+from sandbox.market.series import BIAS_COLUMNS, bias_times, exposure
 from sandbox.storage import xml_error
-from sandbox.times import DAY_MS, HOUR_MS, MINUTE_MS, RECENCIES_MS, iso, parse_iso
+from sandbox.times import DAY_MS, HOUR_MS, MINUTE_MS, RECENCIES_MS, iso
 from sandbox.wire import Exchange, Reply, bad_request, json_reply, number, to_json, usd
 
-_HISTORY_FLOOR_MS = parse_iso("2025-07-09")
 _HISTORY_DEFAULT_MS = 60 * DAY_MS
-_HISTORY_STEP_MS = 2 * HOUR_MS
-_HISTORY_OFFSET_MS = 10 * MINUTE_MS
-_AGED_STEP_MS = 30 * MINUTE_MS
 _EXPORT_WINDOW_MS = 72 * HOUR_MS
 _EXPORT_STEP_MS = 30 * MINUTE_MS
 _TOP_ASSETS = 10
-_STRUCTURE = ("timestamp", "bias", "exposureRatio", "openValue", "openLongValue", "openShortValue", "activePerpEquity")
 
 
 def bias_history(exchange: Exchange) -> Reply:
@@ -34,7 +29,7 @@ def bias_history(exchange: Exchange) -> Reply:
     if not has_start and any(exchange.param(name) for name in ("end", "nextCursor", "limit")):
         raise bad_request("'start' query param is required for 'end', 'nextCursor' and 'limit' query params")
     start, end = window(exchange, exchange.now_ms - _HISTORY_DEFAULT_MS)
-    times = _history_times(exchange.core.market, max(start, _HISTORY_FLOOR_MS), end, age)
+    times = bias_times(exchange.core.market.settings.seed, start, end, age)
     size = limit(exchange) if has_start else max(1, len(times))
     place, last_ms = cut_page(times, cursor(exchange), size, newest_first=True)
     moments = times[place].tolist()
@@ -45,14 +40,7 @@ def bias_history(exchange: Exchange) -> Reply:
         body["nextCursor"] = make_cursor(exchange, last_ms)
         body["pageStart"] = iso(moments[0]) if moments else None
         body["pageEnd"] = iso(moments[-1]) if moments else None
-    return json_reply({**body, "historySnapshotStructure": list(_STRUCTURE), "history": rows})
-
-
-def _history_times(market: Market, start: int, end: int, age: str) -> Any:
-    step = _AGED_STEP_MS if age == "24h" else _HISTORY_STEP_MS
-    marks = np.arange((end - _HISTORY_OFFSET_MS) // step, (start - _HISTORY_OFFSET_MS) // step - 1, -1)
-    times = marks * step + _HISTORY_OFFSET_MS + integers(400, market.settings.seed, 92, marks)
-    return times[(times >= start) & (times <= end)]
+    return json_reply({**body, "historySnapshotStructure": list(BIAS_COLUMNS), "history": rows})
 
 
 def _history_row(market: Market, moment_ms: int, cohort: int, age: str) -> list[Any]:
@@ -63,13 +51,6 @@ def _history_row(market: Market, moment_ms: int, cohort: int, age: str) -> list[
     short = round(value - long, 2)
     signed, ratio = exposure(long, short, equity)
     return [iso(moment_ms), number(signed), number(ratio), *map(number, (value, long, short, equity))]
-
-
-def exposure(long: float, short: float, equity: float) -> tuple[float, float]:
-    """Give signed bias and exposure ratio over the active equity, 2 decimals; 0 where there is no equity."""
-    if not equity:
-        return 0.0, 0.0
-    return round((long - short) / equity, 2), round((long + short) / equity, 2)
 
 
 def bias_export(exchange: Exchange) -> Reply:
@@ -85,7 +66,7 @@ def _bias_groups(market: Market, state: int) -> list[dict[str, Any]]:
     return [
         {
             "segmentId": cohort,
-            "columns": list(_STRUCTURE),
+            "columns": list(BIAS_COLUMNS),
             "data": [_history_row(market, moment, cohort, "24h") for moment in moments],
         }
         for cohort in COHORTS

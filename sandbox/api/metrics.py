@@ -11,21 +11,24 @@ import numpy as np
 from sandbox.api.params import bucket_id, cohort_id, cursor, cut_page, limit, make_cursor, recency, window
 from sandbox.api.planting import market_of
 from sandbox.market.aggregates import Total
-from sandbox.market.hashing import Array, integers, smooth_noise, unit
+from sandbox.market.hashing import Array
 from sandbox.market.market import Market
-from sandbox.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, iso, to_ms
+from sandbox.market.series import (
+    MARKET_FLOOR_MS,
+    MARKET_STEP_MS,
+    VOLUME_FLOOR_MS,
+    coin_rows,
+    market_rows,
+    rolling_volume,
+    volume_rows,
+)
+from sandbox.times import HOUR_MS, iso, to_ms
 from sandbox.wire import Exchange, Reply, json_reply, not_found, number, usd
 
-_MARKET_STEP_MS = 10 * MINUTE_MS
-_MARKET_FLOOR_MS = to_ms(datetime(2025, 5, 1, tzinfo=UTC))
-_VOLUME_FLOOR_MS = to_ms(datetime(2025, 11, 8, tzinfo=UTC))
 _COHORT_FLOOR_MS = to_ms(datetime(2026, 2, 19, tzinfo=UTC))
 _AGED_FLOOR_MS = to_ms(datetime(2026, 3, 19, tzinfo=UTC))
 _ID_STRIDE = 33
 _COIN_ID_STRIDE = 330
-_MISSING_SHARE = 0.005
-_LATE_SHARE = 0.1
-_VOLUME_PER_POSITION_USD = 36_000
 
 Row = Callable[[int], dict[str, Any]]
 
@@ -34,18 +37,15 @@ def general(exchange: Exchange) -> Reply:
     """Answer 18: one row a 10-minute mark, 34 to 334 ms late, of the state in force; a few marks are missing."""
     start, end = window(exchange)
     market = market_of(exchange, "market_metrics")
-    seed = market.settings.seed
-    marks = np.arange(max(start, _MARKET_FLOOR_MS) // _MARKET_STEP_MS, end // _MARKET_STEP_MS + 1)
-    marks = marks[unit(seed, 81, marks) >= _MISSING_SHARE]
-    times = marks * _MARKET_STEP_MS + 34 + integers(301, seed, 82, marks)
+    marks, times = market_rows(market.settings.seed, start, end)
     return _page(exchange, times, marks, start, end, lambda mark: _market_row(market, mark))
 
 
 def _market_row(market: Market, mark: int) -> dict[str, Any]:
-    state = market.states.index_at(mark * _MARKET_STEP_MS)
+    state = market.states.index_at(mark * MARKET_STEP_MS)
     total = market.sums.market(state)
     return {
-        "id": _serial(mark, _MARKET_FLOOR_MS, _MARKET_STEP_MS),
+        "id": _serial(mark, MARKET_FLOOR_MS, MARKET_STEP_MS),
         "createdAt": "",
         "count": total.count,
         "countLong": total.count_long,
@@ -66,23 +66,14 @@ def perp_volume(exchange: Exchange) -> Reply:
     """Answer 19: the rolling 24-hour volume (USD), hourly at hh:58, one row in ten a few minutes late, a few missing."""
     start, end = window(exchange)
     market = exchange.core.market
-    seed = market.settings.seed
-    hours = np.arange(max(start, _VOLUME_FLOOR_MS) // HOUR_MS - 1, end // HOUR_MS + 1)
-    hours = hours[unit(seed, 83, hours) >= _MISSING_SHARE]
-    late = np.where(unit(seed, 84, hours) < _LATE_SHARE, (5 + integers(7, seed, 85, hours)) * MINUTE_MS, 0)
-    times = hours * HOUR_MS + 58 * MINUTE_MS + 600 + integers(300, seed, 86, hours) + late
+    settings = market.settings
+    hours, times = volume_rows(settings.seed, start, end)
 
     def row(hour: int) -> dict[str, Any]:
-        serial = _serial(hour, _VOLUME_FLOOR_MS, HOUR_MS)
-        return {"id": serial, "createdAt": "", "volume": _rolling_volume(market, hour * HOUR_MS)}
+        volume = rolling_volume(settings.seed, settings.positions, hour)
+        return {"id": _serial(hour, VOLUME_FLOOR_MS, HOUR_MS), "createdAt": "", "volume": volume}
 
     return _page(exchange, times, hours, start, end, row)
-
-
-def _rolling_volume(market: Market, moment_ms: int) -> float:
-    seed = market.settings.seed
-    swing = sum(smooth_noise(moment_ms, period, seed, 87, period // SECOND_MS) for period in (7 * DAY_MS, DAY_MS))
-    return round(market.settings.positions * _VOLUME_PER_POSITION_USD * float(np.exp(0.6 * swing)), 6)
 
 
 def coin(exchange: Exchange) -> Reply:
@@ -120,10 +111,8 @@ def _coin_page(exchange: Exchange, floor_ms: int, total_of: Callable[[int, int],
         if name.lower() in {listed.lower() for listed in market.codes}:
             return json_reply({"metrics": [], "nextCursor": None})
         raise not_found(f"Coin {name} not found")
-    jitter = market.settings.metrics_jitter_ms
-    states = market.states.between(max(start, floor_ms) - jitter, end)
-    late = integers(jitter, market.settings.seed, 88, states, code) if jitter else 0
-    times = market.states.times(states) + late if len(states) else states
+    settings = market.settings
+    states, times = coin_rows(settings.seed, market.states, settings.metrics_jitter_ms, code, max(start, floor_ms), end)
 
     def row(state: int) -> dict[str, Any]:
         return _coin_row(market, state, code, total_of(state, code), extra)

@@ -7,18 +7,12 @@ from typing import Any
 import numpy as np
 
 from sandbox.api.delivery import download, link, redirect
-from sandbox.market.hashing import integers, smooth_noise
 from sandbox.market.market import Market
-from sandbox.times import DAY_MS, iso, parse_iso
+from sandbox.market.series import EQUITY_PLACES, equity_parts, equity_times
+from sandbox.times import DAY_MS, iso
 from sandbox.wire import Exchange, Reply, bad_request, number, to_json
 
-_HISTORY_FROM_MS = parse_iso("2025-08-20T17:13:56.403Z")
-_VAULT_FAULT_MS = parse_iso("2025-09-02")
-_VAULT_FROM_MS = parse_iso("2025-09-03")
-_MEAN_STEP_MS = int(2.9 * DAY_MS)
-_STEP_SPREAD_MS = int(2.2 * DAY_MS)
-_SHARES = {"spot": 0.82, "staking": 4.2, "vault": 0.205}
-_COLUMNS = [f"{part}WalletsEquity" for part in ("total", "perp", "spot", "staking", "vault")]
+_COLUMNS = [f"{part}WalletsEquity" for part in EQUITY_PLACES]
 _PERIODS_MS = {"day": DAY_MS, "week": 7 * DAY_MS, "month": 30 * DAY_MS, "all": 0}
 _LEADERBOARD_MAX = 25_000
 
@@ -31,33 +25,19 @@ def equity_export(exchange: Exchange) -> Reply:
 
 def _equity(market: Market, state: int) -> dict[str, Any]:
     now_ms = market.states.time(state)
-    steps = np.arange(max(0, (now_ms - _HISTORY_FROM_MS) // _MEAN_STEP_MS) + 1)
-    moved = integers(_STEP_SPREAD_MS, market.settings.seed, 93, steps, now_ms // DAY_MS) - _STEP_SPREAD_MS // 2
-    times = _HISTORY_FROM_MS + steps * _MEAN_STEP_MS + np.where(steps == 0, 0, moved)
-    times = times[times <= now_ms]
-    history = [_figures(market, moment) for moment in times.tolist()]
+    seed = market.settings.seed
+    times = equity_times(seed, now_ms)
+    history = [equity_parts(seed, market.wallets, moment) for moment in times.tolist()]
     known = [[value or 0 for value in figures] for figures in history] or [[0.0] * len(_COLUMNS)]
     # Each figure is its own all-time high, so the block does not add up.
     highs = [number(max(column)) for column in zip(*known, strict=True)]
     data = [[iso(moment), *map(_shown, figures)] for moment, figures in zip(times.tolist(), history, strict=True)]
-    day_ago = [_shown(value) for value in _figures(market, now_ms - DAY_MS)]
+    day_ago = [_shown(value) for value in equity_parts(seed, market.wallets, now_ms - DAY_MS)]
     return {
         "athData": {"columns": _COLUMNS, "data": highs},
         "data24HoursAgo": {"columns": _COLUMNS, "data": day_ago},
         "history": {"columns": ["timestamp", *_COLUMNS], "data": data},
     }
-
-
-def _figures(market: Market, moment_ms: int) -> list[float | None]:
-    """Give total, perp, spot, staking and vault equity (USD). Vaults are null before September 2025 and once 0."""
-    perp = round(float(market.wallets.figures(moment_ms).equity.sum()), 6)
-    parts: list[float | None] = [perp]
-    for salt, share in enumerate(_SHARES.values()):
-        swing = smooth_noise(moment_ms, 10 * DAY_MS, market.settings.seed, 94, salt)
-        parts.append(round(perp * share * float(1 + 0.2 * swing), 6))
-    if moment_ms < _VAULT_FROM_MS:
-        parts[3] = None if moment_ms < _VAULT_FAULT_MS else 0.0
-    return [round(sum(part for part in parts if part is not None), 6), *parts]
 
 
 def _shown(value: float | None) -> float | None:
