@@ -18,7 +18,14 @@ import typer
 from rich.console import Console
 
 from orchestration.planning.slots import Cadence, is_slot, slot_at
-from orchestration.settings import Settings, SettingsError, load_settings
+from orchestration.settings import (
+    SANDBOX_TOKEN,
+    WAREHOUSE_NAME,
+    Settings,
+    SettingsError,
+    load_offline_settings,
+    load_settings,
+)
 
 DONE, FAILED, WRONG_USAGE, SLOTS_MISSING = 0, 1, 2, 3
 DEFAULT_HOURS = 24
@@ -41,13 +48,13 @@ def _spoken_errors() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        err.print(f"htw: {error}", markup=False)
+        err.print(f"htw: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(WRONG_USAGE) from None
     except HyperTrackerError as error:
-        err.print(f"htw: {error}; {error.mend}", markup=False)
+        err.print(f"htw: {error}; {error.mend}", markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
     except (WarehouseError, OSError) as error:
-        err.print(f"htw: {_disk_words(error)}", markup=False)
+        err.print(f"htw: {_disk_words(error)}", markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
 
 
@@ -102,7 +109,7 @@ def status(
     with _spoken_errors():
         from orchestration.reporting import gap_lines, read_status, status_json, status_table
 
-        settings, now = load_settings(), datetime.now(UTC)
+        settings, now = load_offline_settings(), datetime.now(UTC)
         statuses = read_status(settings.warehouse_file, settings.wanted_datasets(), now - timedelta(hours=hours), now)
         if not statuses:
             err.print("nothing was polled yet; run `htw poll`")
@@ -145,7 +152,7 @@ def rebuild() -> None:
     with _spoken_errors():
         from orchestration.pipeline import Pipeline
 
-        pipeline = Pipeline(_offline_settings())
+        pipeline = Pipeline(load_offline_settings())
         with err.status("replaying the vault"):
             count = pipeline.rebuild()
         out.print(f"{count:,} fetches replayed; {pipeline.settings.published_file} is published")
@@ -190,10 +197,12 @@ def dev(port: Annotated[int, typer.Option(help="Where the UI listens, on loopbac
         from orchestration.services import LOOPBACK, dagster_services, free_port, sandbox_service, supervise
 
         api_port, storage_port = free_port(), free_port()
-        os.environ |= {"HTW_API_URL": f"http://{LOOPBACK}:{api_port}", "HTW_PLAN": "stream"}
+        # A token or working file that .env names is for the provider; the services read the environment before .env.
+        os.environ |= {"HTW_API_URL": f"http://{LOOPBACK}:{api_port}", "HTW_PLAN": "stream", "HTW_API_TOKEN": SANDBOX_TOKEN}
         os.environ.setdefault("HTW_COINS", "top:6")
         os.environ.setdefault("HTW_DATA_DIR", "data/dev")
-        settings = load_settings(api_token=None)
+        os.environ["HTW_WAREHOUSE_URL"] = f"{os.environ['HTW_DATA_DIR']}/{WAREHOUSE_NAME}"
+        settings = load_settings()
         services = [sandbox_service(12, 2400, 1500, api_port, storage_port), *dagster_services(settings, LOOPBACK, port)]
         out.print(f"Dagster UI at http://{LOOPBACK}:{port} in a few seconds; schedules are on; stop with Ctrl-C")
         raise typer.Exit(supervise(services, settings, err.print))
@@ -242,14 +251,8 @@ def _slot_for(cadence: Cadence, moment: datetime | None, now: datetime) -> datet
     return moment
 
 
-def _offline_settings() -> Settings:
-    """Commands that never ask the API do not need a token."""
-    os.environ.setdefault("HTW_API_TOKEN", "unused")
-    return load_settings()
-
-
 def _published() -> Path:
-    return _offline_settings().published_file
+    return load_offline_settings().published_file
 
 
 def _disk_words(error: Exception) -> str:
@@ -263,3 +266,7 @@ def _disk_words(error: Exception) -> str:
 def main() -> None:
     """Entry point of the `htw` script."""
     app()
+
+
+if __name__ == "__main__":
+    main()

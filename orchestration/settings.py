@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestration.hypertracker.client import ApiAccess
 from orchestration.hypertracker.datasets import BY_NAME, DATASETS
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.links import is_loopback
-from orchestration.planning.plans import PLANS, Plan, parse_plan
+from orchestration.planning.plans import Plan, parse_plan
 
 PRODUCTION_API_URL = "https://ht-api.coinmarketman.com"
 PRODUCTION_STORAGE_HOSTS = ("*.amazonaws.com",)
 SANDBOX_TOKEN = "sandbox-token"
+WAREHOUSE_NAME = "warehouse.duckdb"
 
 
 class SettingsError(Exception):
@@ -32,18 +33,50 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Every setting of the project. Paths are absolute once read."""
 
-    model_config = SettingsConfigDict(env_prefix="HTW_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="HTW_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
+    # In this order: whether a token is missing depends on the two before it.
     api_url: str = PRODUCTION_API_URL
-    api_token: SecretStr | None = None
     api_token_file: Path | None = None
+    api_token: SecretStr | None = Field(default=None, validate_default=True)
     storage_hosts: Annotated[tuple[str, ...], NoDecode] = PRODUCTION_STORAGE_HOSTS
     data_dir: Path = Path("data")
     warehouse_url: str | None = None
     plan: str = "free"
     coins: str = "top:20"
     datasets: str = "all"
-    log_level: str = Field(default="INFO")
+
+    @field_validator("api_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.username or parts.password:
+            raise ValueError("holds a user or password; the token has a setting of its own")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"is {value!r}, which is no web address such as {PRODUCTION_API_URL}")
+        return value
+
+    @field_validator("api_token_file")
+    @classmethod
+    def _readable_token(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _read_token(value.expanduser())
+        return value.expanduser().absolute() if value else None
+
+    @field_validator("api_token")
+    @classmethod
+    def _token_or_loopback(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        text = value.get_secret_value().strip() if value else ""
+        if text:
+            return SecretStr(_checked_token(text))
+        is_local = is_loopback(urlsplit(info.data.get("api_url", PRODUCTION_API_URL)).hostname or "")
+        # A token file that is wrong is not among the data, and named already.
+        if is_local or "api_token_file" not in info.data or info.data["api_token_file"]:
+            return None
+        raise ValueError(
+            "(or HTW_API_TOKEN_FILE) is not set, and HTW_API_URL is not on this machine: "
+            "set the token, or run `htw demo` or `make dev`, which bring their own API"
+        )
 
     @field_validator("storage_hosts", mode="before")
     @classmethod
@@ -55,6 +88,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator("warehouse_url")
+    @classmethod
+    def _named_as_modelled(cls, value: str | None) -> str | None:
+        if value is not None and Path(value).name != WAREHOUSE_NAME:
+            raise ValueError(f"is {value!r}; the file must be named {WAREHOUSE_NAME}, as in the names dbt gives its tables")
+        return value
+
     @field_validator("plan")
     @classmethod
     def _known_plan(cls, value: str) -> str:
@@ -64,34 +104,27 @@ class Settings(BaseSettings):
     @field_validator("coins")
     @classmethod
     def _known_wish(cls, value: str) -> str:
-        if value.startswith("top:") and not re.fullmatch(r"top:[1-9]\d*", value):
-            raise ValueError("is `all`, `top:20` or a list such as `BTC,ETH,xyz:GOLD`")
+        if not _names(value) or (value.startswith("top:") and not re.fullmatch(r"top:[1-9]\d*", value)):
+            raise ValueError(f"is {value!r}; it is `all`, `top:20` or a list such as `BTC,ETH,xyz:GOLD`")
         return value
 
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, value: str) -> str:
         unknown = [name for name in _names(value) if name != "all" and name not in BY_NAME]
-        if unknown:
-            raise ValueError(f"names unknown datasets {', '.join(unknown)}; known are {', '.join(BY_NAME)}")
+        if unknown or not _names(value):
+            found = f"unknown datasets {', '.join(unknown)}" if unknown else "no dataset"
+            raise ValueError(f"names {found}; known are {', '.join(BY_NAME)}")
         return value
-
-    @model_validator(mode="after")
-    def _token_or_loopback(self) -> Settings:
-        if self.token_value() is None and not is_loopback(urlsplit(self.api_url).hostname or ""):
-            raise ValueError(
-                "HTW_API_TOKEN (or HTW_API_TOKEN_FILE) is not set, and HTW_API_URL is not on this machine: "
-                "set the token, or run `htw demo` or `make dev`, which bring their own API"
-            )
-        return self
 
     def token_value(self) -> SecretStr | None:
         """The token from the environment or the secret file; None where neither is set."""
-        if self.api_token is not None:
+        if self.api_token is not None or self.api_token_file is None:
             return self.api_token
-        if self.api_token_file is not None and self.api_token_file.is_file():
-            return SecretStr(self.api_token_file.read_text("utf-8").strip())
-        return None
+        try:
+            return SecretStr(_read_token(self.api_token_file))
+        except ValueError as error:
+            raise SettingsError(f"HTW_API_TOKEN_FILE {error}") from None
 
     def access(self) -> ApiAccess:
         """What the client needs to know."""
@@ -126,7 +159,7 @@ class Settings(BaseSettings):
     @property
     def warehouse_file(self) -> Path:
         """The working file; its name is part of every relation name in the dbt manifest."""
-        return Path(self.warehouse_url).absolute() if self.warehouse_url else self.data_dir / "warehouse.duckdb"
+        return Path(self.warehouse_url).expanduser().absolute() if self.warehouse_url else self.data_dir / WAREHOUSE_NAME
 
     @property
     def published_dir(self) -> Path:
@@ -146,11 +179,34 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            name = "HTW_" + "_".join(map(str, problem["loc"])).upper() if problem["loc"] else ""
-            lines.append(f"{name} {problem['msg'].removeprefix('Value error, ')}".strip())
-        raise SettingsError("; ".join(lines) + f". Plans: {', '.join(PLANS)}; see .env.example") from None
+        lines = [
+            f"HTW_{'_'.join(map(str, problem['loc'])).upper()} {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False)
+        ]
+        raise SettingsError(f"{'; '.join(lines)}. Every setting is in .env.example") from None
+
+
+def load_offline_settings() -> Settings:
+    """The same for work that never asks the API, and so needs no token."""
+    return load_settings(api_token=SecretStr(SANDBOX_TOKEN), api_token_file=None)
+
+
+def _read_token(file: Path) -> str:
+    """The token in a secret file. Raises `ValueError` that says what is wrong with the file, never what is in it."""
+    try:
+        text = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ValueError(f"names {file}, which cannot be read ({why})") from None
+    if not text:
+        raise ValueError(f"names {file}, which is empty")
+    return _checked_token(text)
+
+
+def _checked_token(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("holds something that is no token: a space, a line break or a character outside ASCII")
+    return text
 
 
 def _names(value: str) -> list[str]:

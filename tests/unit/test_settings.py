@@ -1,0 +1,151 @@
+"""Settings: defaults, the two homes of the token, and every mistake named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestration.hypertracker.datasets import DATASETS
+from orchestration.settings import PRODUCTION_API_URL, SettingsError, load_offline_settings, load_settings
+
+SECRET = "htk_a1b2c3d4"
+LOOPBACK = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no `.env` of whoever runs the tests."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("HTW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text(f"{SECRET}\n")
+    return path
+
+
+def test_only_the_token_has_no_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HTW_API_TOKEN", SECRET)
+    settings = load_settings()
+    assert settings.api_url == PRODUCTION_API_URL
+    assert (settings.plan, settings.coins, settings.datasets) == ("free", "top:20", "all")
+    assert settings.storage_hosts == ("*.amazonaws.com",)
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.warehouse_file == tmp_path / "data" / "warehouse.duckdb"
+    assert settings.wanted_datasets() == DATASETS
+    assert settings.access().token.get_secret_value() == SECRET
+
+
+def test_the_environment_file_is_read_and_its_empty_lines_are_defaults(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        f"HTW_API_TOKEN={SECRET}\nHTW_PLAN=\nHTW_COINS=BTC, xyz:GOLD\nHTW_STORAGE_HOSTS=a.example,b.example\n"
+    )
+    settings = load_settings()
+    assert settings.plan == "free"
+    assert settings.wanted_coins([]) == ["BTC", "xyz:GOLD"]
+    assert settings.storage_hosts == ("a.example", "b.example")
+
+
+def test_the_token_file_is_read_without_its_line_break(monkeypatch: pytest.MonkeyPatch, token_file: Path) -> None:
+    monkeypatch.setenv("HTW_API_TOKEN_FILE", str(token_file))
+    assert load_settings().access().token.get_secret_value() == SECRET
+
+
+def test_the_token_itself_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, token_file: Path) -> None:
+    monkeypatch.setenv("HTW_API_TOKEN_FILE", str(token_file))
+    monkeypatch.setenv("HTW_API_TOKEN", "htk_other")
+    assert load_settings().access().token.get_secret_value() == "htk_other"
+
+
+def test_a_token_file_that_went_away_is_named_and_no_other_token_is_sent(
+    monkeypatch: pytest.MonkeyPatch, token_file: Path
+) -> None:
+    monkeypatch.setenv("HTW_API_TOKEN_FILE", str(token_file))
+    settings = load_settings()
+    token_file.unlink()
+    with pytest.raises(SettingsError, match=f"HTW_API_TOKEN_FILE names {token_file}, which cannot be read"):
+        settings.access()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(None, "cannot be read (No such file", id="absent"),
+        pytest.param(b"\xff\xfe", "cannot be read (not UTF-8 text)", id="binary"),
+        pytest.param(b" \n", "is empty", id="empty"),
+        pytest.param(b"htk_one\nhtk_two\n", "no token", id="two lines"),
+    ],
+)
+def test_a_token_file_without_a_token_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    monkeypatch.setenv("HTW_API_TOKEN_FILE", "secret")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "HTW_API_TOKEN_FILE" in str(caught.value)
+    assert words in str(caught.value)
+    assert "HTW_API_TOKEN (or" not in str(caught.value), "the file is the one thing to mend"
+    assert "htk_one" not in str(caught.value)
+
+
+def test_everything_missing_or_wrong_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "HTW_PLAN": "gratis", "HTW_COINS": "top:0", "HTW_DATASETS": "coins,moon_phases", "HTW_WAREHOUSE_URL": "x/other.duckdb",
+    }  # fmt: skip
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    message = str(caught.value)
+    assert "HTW_API_TOKEN (or HTW_API_TOKEN_FILE) is not set" in message
+    assert [name for name in wrong if name not in message] == []
+    assert [word for word in ("gratis", "top:0", "moon_phases", "other.duckdb") if word not in message] == []
+    assert "htw demo" in message
+
+
+@pytest.mark.parametrize("url", ["ht-api.example", "ftp://ht-api.example", "https://", "https://me:word@ht-api.example"])
+def test_an_api_url_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HTW_API_URL", url)
+    with pytest.raises(SettingsError, match="HTW_API_URL") as caught:
+        load_settings(api_token=SECRET)
+    assert "me:word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["HTW_COINS", "HTW_DATASETS"])
+def test_a_list_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, " , ")
+    with pytest.raises(SettingsError, match=name):
+        load_settings(api_token=SECRET)
+
+
+@pytest.mark.parametrize("url", [LOOPBACK, "http://localhost:1", "http://[::1]:1"])
+def test_an_api_on_this_machine_needs_no_token(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HTW_API_URL", url)
+    assert load_settings().token_value() is None
+
+
+@pytest.mark.parametrize("url", [PRODUCTION_API_URL, "http://127.0.0.1.example.com", "http://10.0.0.1"])
+def test_any_other_api_needs_one(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HTW_API_URL", url)
+    with pytest.raises(SettingsError, match=r"HTW_API_TOKEN \(or HTW_API_TOKEN_FILE\) is not set"):
+        load_settings()
+    assert load_offline_settings().api_url == url
+
+
+def test_the_token_is_in_no_repr_and_no_message(monkeypatch: pytest.MonkeyPatch, token_file: Path) -> None:
+    settings = load_settings(api_token=SECRET)
+    from_file = load_settings(api_token_file=token_file)
+    shown = [repr(settings), str(settings), repr(from_file), repr(settings.access()), settings.model_dump_json()]
+    assert [text for text in shown if SECRET in text] == []
+    for token in (f"{SECRET} {SECRET}", f"{SECRET}\n{SECRET}", f"{SECRET}é"):
+        with pytest.raises(SettingsError, match="HTW_API_TOKEN holds something that is no token") as caught:
+            load_settings(api_token=token, plan="gratis")
+        assert SECRET not in str(caught.value)
