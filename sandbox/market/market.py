@@ -15,7 +15,7 @@ from sandbox.market.orders import OrderBook
 from sandbox.market.planting import ShortBook
 from sandbox.market.positions import PositionBook, slots_per_coin
 from sandbox.market.states import StateTimes
-from sandbox.market.truth import MarketTruth
+from sandbox.market.truth_wallets import WalletTruth
 from sandbox.market.wallets import Wallets
 from sandbox.settings import SandboxSettings
 from sandbox.times import to_ms
@@ -24,7 +24,7 @@ EPOCH = datetime(2025, 4, 1, tzinfo=UTC)
 _HISTORY = timedelta(days=40)
 
 
-class Market(MarketTruth):
+class Market(WalletTruth):
     """Everything that exists on the generated exchange."""
 
     def __init__(self, settings: SandboxSettings) -> None:

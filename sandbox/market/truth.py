@@ -1,6 +1,7 @@
 """The plain truth about the market, computed with pandas straight from its rows, to compare answers with.
 
-Nothing of `aggregates` or of the endpoints is used here: an error there must not hide itself.
+Cohorts, coin series and wallets follow in `truth_cohorts` and `truth_wallets`. Nothing of `aggregates` or of the
+endpoints is used here: an error there must not hide itself.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox.market.positions import PositionBook
     from sandbox.market.states import StateTimes
     from sandbox.market.wallets import Wallets
+    from sandbox.settings import SandboxSettings
 
 _BIN_COUNT = 100
 
@@ -26,6 +28,7 @@ _BIN_COUNT = 100
 class MarketTruth:
     """Truth methods of `Market`. Each takes an aware time and answers for the state in force then."""
 
+    settings: SandboxSettings
     coins: CoinTable
     codes: dict[str, int]
     wallets: Wallets
