@@ -19,6 +19,7 @@ from orchestration.hypertracker.errors import (
     ServerError,
     TokenError,
 )
+from orchestration.hypertracker.redaction import redact
 
 BODY_EXCERPT_CHARS = 160
 LONGEST_WAIT_S = 120.0
@@ -39,6 +40,8 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes, now: datetim
         return NotFoundError(f"not found: {says}")
     if 400 <= status < 500:
         return BadRequestError(f"the request is refused with status {status}: {says}")
+    if 300 <= status < 400:
+        return ServerError(f"the API redirects with status {status} and does not say where")
     return ServerError(f"the API answers with status {status}: {says}")
 
 
@@ -53,7 +56,7 @@ def storage_error(status: int) -> HyperTrackerError:
 
 def _too_many(headers: Mapping[str, str], body: bytes, now: datetime) -> HyperTrackerError:
     values = _json_object(body)
-    if {"limit", "current"} <= values.keys() or b"daily limit" in body.lower():
+    if {"limit", "current"} <= values.keys() or b"daily limit" in body.lower().replace(b"_", b" "):
         plan = f" of plan {values['plan']}" if "plan" in values else ""
         return QuotaSpentError(f"the day's quota{plan} is spent ({values.get('current', '?')} of {values.get('limit', '?')})")
     wait_s = _seconds(values.get("retry_after"), now)
@@ -62,26 +65,37 @@ def _too_many(headers: Mapping[str, str], body: bytes, now: datetime) -> HyperTr
     return RateLimitedError("too many requests this minute", wait_s)
 
 
+def said_time(text: str | None) -> datetime | None:
+    """The instant (UTC) of an HTTP date as in `Date` and `Retry-After`; None for what is none."""
+    try:
+        moment = parsedate_to_datetime(str(text))
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _seconds(hint: Any, now: datetime) -> float | None:
     """A wait from a number, numeric text or an HTTP date; None when it says nothing usable. At most two minutes."""
     try:
         wait_s = float(hint)
+    except OverflowError:
+        return None
     except (TypeError, ValueError):
-        try:
-            wait_s = (parsedate_to_datetime(str(hint)).astimezone(UTC) - now).total_seconds()
-        except (TypeError, ValueError):
+        moment = said_time(str(hint))
+        if moment is None:
             return None
+        wait_s = (moment - now).total_seconds()
     return min(wait_s, LONGEST_WAIT_S) if wait_s >= 0 else None
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _excerpt(body: bytes) -> str:
-    text = " ".join(body.decode("utf-8", errors="replace").split())
+    text = redact(" ".join(body.decode("utf-8", errors="replace").split()))
     return text[:BODY_EXCERPT_CHARS] or "no text"

@@ -13,10 +13,12 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from functools import cache
+from types import MappingProxyType
 from typing import Generic, Protocol, Self, TypeVar
 
 import httpx
@@ -25,31 +27,33 @@ from aiolimiter import AsyncLimiter
 from pydantic import SecretStr
 from stamina.instrumentation import RetryDetails
 
-from orchestration.hypertracker.answers import api_error, storage_error
+from orchestration.hypertracker.answers import api_error, said_time, storage_error
 from orchestration.hypertracker.endpoint import Dataset, LinkNote
 from orchestration.hypertracker.errors import (
     BadRequestError,
+    DoubtfulBodyError,
     HyperTrackerError,
-    LinkExpiredError,
     NotFoundError,
     RateLimitedError,
+    ServerError,
     TooLargeError,
     TransientError,
     TransportError,
+    UnsafeLinkError,
 )
-from orchestration.hypertracker.links import is_loopback, safe_link
+from orchestration.hypertracker.inspection import UTF8_BOM, BodyWatch
+from orchestration.hypertracker.links import is_loopback, joined, safe_link
 from orchestration.hypertracker.paging import pager_for
 from orchestration.hypertracker.redaction import install_redaction
 
 LOGGER = logging.getLogger("hypertracker")
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
-FETCH_DEADLINE_S = 300.0
-MOST_ATTEMPTS = 5
-RETRY_SPAN_S = 180.0
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 20.0
 MOST_FRESH_LINKS = 2
+MOST_HOPS = 3
+REDIRECTS = (301, 302, 303, 307, 308)
+# What httpx inflates of its own accord: of these one at a time, because two multiply what a small body becomes.
+INFLATED_CODINGS = {"gzip", "deflate", "br", "zstd"}
 ERROR_BODY_BYTES = 4096
 LINK_BODY_BYTES = 16_384
 API_PREFIX = "/api/external"
@@ -84,35 +88,63 @@ class ApiAccess:
     connections: int = 16
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How long and how often a fetch may try; seconds. `deadline_s` holds for a whole fetch, with its retries and pages.
+
+    `unsaid_wait_s` is the wait after a 429 that names none: the provider counts by the minute.
+    """
+
+    connect_s: float = 10.0
+    read_s: float = 30.0
+    deadline_s: float = 300.0
+    attempts: int = 5
+    retry_span_s: float = 180.0
+    unsaid_wait_s: float = 15.0
+
+
 @dataclass
 class Tally:
-    """What a fetch has cost so far, also when it fails, and what the answer said beside its link."""
+    """What a fetch has cost so far, also when it fails, and what the answer said beside its link.
+
+    `stale_links` counts the downloads that came to nothing: links that were refused or broke off, and doubtful bodies.
+    `doubt` says why the body kept last cannot be data; `kept_bytes` is what the bodies kept so far inflate to.
+    """
 
     requests: int = 0
     stale_links: int = 0
+    doubt: str = ""
+    kept_bytes: int = 0
     notes: dict[str, str] = field(default_factory=dict)
 
 
 class Client(Generic[StoredT]):
     """An async context manager; one per event loop. All fetches of one client share its rate limit."""
 
-    def __init__(self, access: ApiAccess) -> None:
+    def __init__(self, access: ApiAccess, bounds: Bounds | None = None) -> None:
         install_redaction()
         stamina.instrumentation.set_on_retry_hooks([_note_retry])
-        self._access = access
+        self._access, self._bounds = access, bounds or Bounds()
         self._api_url = httpx.URL(access.base_url)
-        limits = httpx.Limits(max_connections=access.connections, max_keepalive_connections=access.connections)
-        timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None)
-        # A proxy from the environment must not see traffic that never leaves this machine.
-        trust_env = not is_loopback(self._api_url.host)
-        headers = {"Authorization": f"Bearer {access.token.get_secret_value()}"}
-        self._api = httpx.AsyncClient(
-            base_url=access.base_url, headers=headers, timeout=timeout, limits=limits, trust_env=trust_env
-        )
-        self._storage = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=trust_env)
-        self._limiter = AsyncLimiter(access.per_minute, 60) if access.per_minute else None
+        self._api = self._http(access.base_url, {"Authorization": f"Bearer {access.token.get_secret_value()}"})
+        self._storage = self._http()
+        self._limiter = _limiter(access.per_minute)
         self._places = asyncio.Semaphore(access.connections)
         self._quiet_until = 0.0
+
+    def _http(self, base_url: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> httpx.AsyncClient:
+        connections = self._access.connections
+        return httpx.AsyncClient(
+            base_url=base_url,
+            # gzip alone, because zstd and brotli inflate a few bytes to gigabytes in one step.
+            headers={"Accept-Encoding": "gzip", **headers},
+            timeout=httpx.Timeout(self._bounds.read_s, connect=self._bounds.connect_s, pool=None),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            verify=_certificates(),
+            event_hooks={"response": [_check_location]},
+            # A proxy from the environment must not see traffic that never leaves this machine.
+            trust_env=not is_loopback(self._api_url.host),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,9 +158,9 @@ class Client(Generic[StoredT]):
     ) -> tuple[StoredT, ...]:
         """The payload of one (dataset, scope, slot): one stored part, or one a page. `tally` counts the requests.
 
-        Raises the errors of `errors`; nothing of a failed attempt stays in the store.
+        Raises the errors of `errors`; nothing of a failed attempt stays in the store but the pages before it, unnamed.
         """
-        async with self._places, _deadline(FETCH_DEADLINE_S):
+        async with self._places, _deadline(self._bounds.deadline_s):
             *others, last = dataset.url_paths(scope, slot)
             for path in others:
                 with contextlib.suppress(NotFoundError, BadRequestError):
@@ -142,25 +174,26 @@ class Client(Generic[StoredT]):
         while not pager.finished:
             part = await self._with_retries(dataset, path, pager.params(first), store, tally)
             parts.append(part)
+            if tally.doubt:
+                break  # a page that cannot be read names no next one; what came is kept, for the quarantine to show
             pager.advance(store, part)
         return tuple(parts)
 
     async def server_time(self) -> datetime | None:
         """The API's present (UTC), by one request that also proves the token; None where it does not say."""
         with _transport_errors(self._api_url.host):
-            answer = await self._api.get(API_PREFIX + STATUS_PATH)
-        if answer.status_code != 200:
-            raise api_error(answer.status_code, answer.headers, answer.content[:ERROR_BODY_BYTES], datetime.now(UTC))
-        date = answer.headers.get("date")
-        return parsedate_to_datetime(date).astimezone(UTC) if date else None
+            async with _deadline(self._bounds.deadline_s), self._api.stream("GET", API_PREFIX + STATUS_PATH) as answer:
+                if answer.status_code != 200:
+                    raise await self._refusal(answer)
+                return said_time(answer.headers.get("date"))
 
     async def _with_retries(
         self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
     ) -> StoredT:
         async for attempt in stamina.retry_context(
-            on=_retry_rule(tally),
-            attempts=MOST_ATTEMPTS,
-            timeout=RETRY_SPAN_S,
+            on=_retry_rule(tally, self._bounds.unsaid_wait_s),
+            attempts=self._bounds.attempts,
+            timeout=self._bounds.retry_span_s,
             wait_initial=FIRST_WAIT_S,
             wait_max=LONGEST_WAIT_S,
         ):
@@ -171,22 +204,32 @@ class Client(Generic[StoredT]):
     async def _attempt(
         self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
     ) -> StoredT:
-        """Ask once and download at once: a link is worth nothing later."""
+        """Ask once and download at once: a link is worth nothing later (contract 1, link life).
+
+        A body that cannot be data is asked for again, because most of it is perishable; the last one is kept as it is.
+        """
         await self._wait_for_turn()
         tally.requests += 1
-        with _transport_errors(self._api_url.host), store.new_body() as body:
+        watch = BodyWatch(dataset.cap_bytes - tally.kept_bytes)
+        with _transport_errors(self._api_url.host), store.new_body() as target:
+            body = _Watched(target, watch)
             async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": dataset.accept}) as answer:
                 link = await self._take(answer, body, dataset, tally)
             if link is not None:
-                await self._download(link, body, dataset.cap_bytes)
-            return body.finish()
+                await self._download(link, body, dataset.cap_bytes, tally)
+            tally.doubt, tally.kept_bytes = watch.doubt(), tally.kept_bytes + watch.inflated_bytes
+            if tally.doubt and tally.stale_links < MOST_FRESH_LINKS:
+                tally.stale_links += 1
+                raise DoubtfulBodyError(f"the answer cannot be data: {tally.doubt}")
+            return target.finish()
 
-    async def _take(self, answer: httpx.Response, body: Body[StoredT], dataset: Dataset, tally: Tally) -> str | None:
+    async def _take(self, answer: httpx.Response, body: _Watched, dataset: Dataset, tally: Tally) -> str | None:
         """Store an inline body, or give the link that the answer holds."""
-        if answer.status_code in (301, 302, 303, 307, 308) and "location" in answer.headers:
+        if answer.status_code in REDIRECTS and "location" in answer.headers:
+            await _beginning(answer)  # a connection whose answer was read can be used again
             return answer.headers["location"]
         if answer.status_code != 200:
-            raise self._noted(api_error(answer.status_code, answer.headers, await _beginning(answer), datetime.now(UTC)))
+            raise await self._refusal(answer)
         chunks = _capped(answer, dataset.cap_bytes)
         first = b""
         async for chunk in chunks:
@@ -201,38 +244,92 @@ class Client(Generic[StoredT]):
             body.write(chunk)
         return None
 
-    async def _download(self, link: str, body: Body[StoredT], cap_bytes: int) -> None:
-        url = safe_link(link, self._api_url, self._access.storage_hosts)
+    async def _download(self, link: str, body: _Watched, cap_bytes: int, tally: Tally) -> None:
+        """Fetch a link, and what storage redirects to; every address passes the rule for links."""
+        url, hosts = safe_link(link, self._api_url, self._access.storage_hosts), self._access.storage_hosts
+        try:
+            for _ in range(1 + MOST_HOPS):
+                if (onward := await self._follow(url, body, cap_bytes)) is None:
+                    return
+                url = safe_link(onward, self._api_url, hosts, base=url)
+        except TransientError:
+            tally.stale_links += 1
+            raise
+        raise UnsafeLinkError(f"{url.host} redirects more than {MOST_HOPS} times in a row")
+
+    async def _follow(self, url: httpx.URL, body: _Watched, cap_bytes: int) -> str | None:
+        """Store what is behind one address, or give the address that storage names instead."""
         with _transport_errors(url.host):
             async with self._storage.stream("GET", url) as answer:
+                if answer.status_code in REDIRECTS and "location" in answer.headers:
+                    return answer.headers["location"]
                 if answer.status_code != 200:
                     raise storage_error(answer.status_code)
                 async for chunk in _capped(answer, cap_bytes):
                     body.write(chunk)
+        return None
 
     async def _wait_for_turn(self) -> None:
-        if (pause := self._quiet_until - asyncio.get_running_loop().time()) > 0:
+        """A place in the rate limit, while nobody was told to wait; a place taken before a wait is not saved up."""
+        while True:
+            if self._limiter is not None:
+                await self._limiter.acquire()
+            if (pause := self._quiet_until - asyncio.get_running_loop().time()) <= 0:
+                return
             await asyncio.sleep(pause)
-        if self._limiter is not None:
-            await self._limiter.acquire()
 
-    def _noted(self, error: HyperTrackerError) -> HyperTrackerError:
-        """One worker's 429 keeps every worker of this client quiet."""
-        if isinstance(error, RateLimitedError) and error.wait_s:
-            self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + error.wait_s)
+    async def _refusal(self, answer: httpx.Response) -> HyperTrackerError:
+        """The error for an answer that is neither body nor link; one worker's 429 keeps every worker of this client quiet."""
+        text = (await _beginning(answer)).replace(self._access.token.get_secret_value().encode(), b"***")
+        # A date to wait until is the provider's time, which our clock need not share.
+        now = said_time(answer.headers.get("date")) or datetime.now(UTC)
+        error = api_error(answer.status_code, answer.headers, text, now)
+        if isinstance(error, RateLimitedError):
+            until = asyncio.get_running_loop().time() + (error.wait_s or self._bounds.unsaid_wait_s)
+            self._quiet_until = max(self._quiet_until, until)
         return error
 
 
-def _retry_rule(tally: Tally) -> Callable[[Exception], bool | float]:
-    """Which errors are tried again, and after how many seconds where the server said so."""
+@dataclass(frozen=True)
+class _Watched:
+    """A body that is looked at while it is stored."""
+
+    target: Body[object]
+    watch: BodyWatch
+
+    def write(self, chunk: bytes) -> None:
+        self.watch.see(chunk)
+        self.target.write(chunk)
+
+
+async def _check_location(answer: httpx.Response) -> None:
+    """httpx reads every `Location` before we do, and fails on what is no URL with errors that mean something else."""
+    if "location" in answer.headers:
+        joined(answer.request.url, answer.headers["location"])
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust; reading it takes longer than most requests, so every client of the process shares it."""
+    return httpx.create_ssl_context()
+
+
+def _limiter(per_minute: int) -> AsyncLimiter | None:
+    """At most `per_minute` requests in any 60 s: a leaky bucket lets its whole size through at once, and its rate on top."""
+    if not per_minute:
+        return None
+    burst = max(1, per_minute // 6)
+    rate = max(1, per_minute - burst)
+    return AsyncLimiter(burst, 60 * burst / rate)
+
+
+def _retry_rule(tally: Tally, unsaid_wait_s: float) -> Callable[[Exception], bool | float]:
+    """Which errors are tried again, and after how many seconds where it is a matter of the rate."""
 
     def rule(error: Exception) -> bool | float:
-        if isinstance(error, LinkExpiredError):
-            tally.stale_links += 1
-            return tally.stale_links <= MOST_FRESH_LINKS
-        if isinstance(error, RateLimitedError) and error.wait_s is not None:
-            return error.wait_s
-        return isinstance(error, TransientError)
+        if not isinstance(error, TransientError) or tally.stale_links > MOST_FRESH_LINKS:
+            return False
+        return (error.wait_s or unsaid_wait_s) if isinstance(error, RateLimitedError) else True
 
     return rule
 
@@ -247,17 +344,17 @@ def _transport_errors(host: str) -> Iterator[None]:
     """httpx's errors as ours; their texts may hold a URL, so only the kind and the host are repeated."""
     try:
         yield
-    except httpx.InvalidURL as error:
-        raise TransportError(f"{host}: the address is no URL") from error
+    except httpx.InvalidURL:
+        raise UnsafeLinkError(f"{host} names an address that is no URL") from None
     except httpx.HTTPError as error:
         raise TransportError(f"{host}: {_words(error)}") from None
 
 
 def _words(error: httpx.HTTPError) -> str:
     kinds: Sequence[tuple[type[Exception], str]] = (
-        (httpx.ConnectTimeout, f"no connection within {CONNECT_TIMEOUT_S:.0f} s"),
+        (httpx.ConnectTimeout, "no connection in time"),
         (httpx.ConnectError, "the connection is refused or the name is unknown"),
-        (httpx.TimeoutException, f"silence for {READ_TIMEOUT_S:.0f} s"),
+        (httpx.TimeoutException, "silence for too long"),
         (httpx.RemoteProtocolError, "the answer broke off or is no HTTP"),
         (httpx.DecodingError, "the answer's compression is damaged"),
     )
@@ -270,10 +367,18 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise TransportError(f"not finished within {seconds:.0f} s") from None
+        raise TransportError(f"not finished within {seconds:g} s") from None
 
 
 async def _capped(answer: httpx.Response, cap_bytes: int) -> AsyncIterator[bytes]:
+    """The body's bytes. Raises `TooLargeError` as soon as the announced or the received length is above the cap."""
+    codings = [coding.strip() for coding in answer.headers.get("content-encoding", "").lower().split(",")]
+    inflated = [coding for coding in codings if coding in INFLATED_CODINGS]
+    if inflated not in ([], ["gzip"], ["deflate"]):
+        raise ServerError(f"the answer is compressed as {', '.join(inflated)}, which nobody asked for")
+    total = int(answer.headers.get("content-length", "0")) if not inflated else 0
+    if total > cap_bytes:
+        raise TooLargeError(f"{total:,} bytes are announced, more than {cap_bytes:,}")
     total = 0
     async for chunk in answer.aiter_bytes():
         total += len(chunk)
@@ -297,11 +402,11 @@ def _download_url(text: bytes, note: LinkNote | None, notes: dict[str, str]) -> 
 
     Raises `NotFoundError` where the object that should hold it is null: the provider has no such file.
     """
-    if not text.lstrip().startswith(b"{"):
+    if not text.removeprefix(UTF8_BOM).lstrip().startswith(b"{"):
         return None
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if note is not None and note.at in value:
         value = value[note.at]

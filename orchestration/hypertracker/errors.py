@@ -12,6 +12,7 @@
     ├── TransientError            asking again may help; retried within bounds
     │   ├── RateLimitedError      429 that says to wait
     │   ├── LinkExpiredError      a pre-signed link that storage no longer honours
+    │   ├── DoubtfulBodyError     a body that cannot be data: nothing, a web page, broken compression
     │   ├── ServerError           5xx, or an answer no page of the contract describes
     │   └── TransportError        refused, reset, cut off, too slow
     └── TooLargeError             more bytes than any payload of this dataset can have
@@ -86,6 +87,10 @@ class RateLimitedError(TransientError):
 
 class LinkExpiredError(TransientError):
     """Storage refused a pre-signed link; a fresh one is asked for, which costs a request."""
+
+
+class DoubtfulBodyError(TransientError):
+    """A body that came whole and cannot be data; when it comes again it is kept, for the quarantine to show."""
 
 
 class ServerError(TransientError):

@@ -7,12 +7,15 @@ loopback (the sandbox) may hand out loopback links.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 
 import httpx
 
 from orchestration.hypertracker.errors import UnsafeLinkError
+
+ADDRESS_LIKE = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$")
 
 
 def is_loopback(host: str) -> bool:
@@ -25,20 +28,42 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def safe_link(target: str, api: httpx.URL, allowed_hosts: Sequence[str]) -> httpx.URL:
-    """The URL behind a link or `Location`. Raises `UnsafeLinkError`; the message names the host, never the signature."""
-    try:
-        url = api.join(target)
-    except httpx.InvalidURL:
-        raise UnsafeLinkError("the link is no URL") from None
+def safe_link(target: str, api: httpx.URL, allowed_hosts: Sequence[str], base: httpx.URL | None = None) -> httpx.URL:
+    """The URL behind a link or `Location` that was answered at `base`, by default by the API (contract 1, delivery kinds).
+
+    Raises `UnsafeLinkError`; the message names the host, never the signature.
+    """
+    url = joined(base or api, target)
     if url.userinfo or not url.host:
         raise UnsafeLinkError(f"the link to {url.host or 'no host'} is malformed")
-    if (url.host, url.port) == (api.host, api.port):
+    is_local = is_loopback(api.host) and is_loopback(url.host)
+    if (is_local or url.host == api.host) and url.port == api.port:
         raise UnsafeLinkError(f"the link leads back to the API host {url.host}")
-    if is_loopback(api.host) and is_loopback(url.host):
-        return url
-    if url.scheme != "https":
+    if url.scheme not in (("http", "https") if is_local else ("https",)):
         raise UnsafeLinkError(f"the link to {url.host} is {url.scheme}, not https")
-    if not any(fnmatch(url.host, pattern) for pattern in allowed_hosts):
+    if not is_local and not _is_allowed(url.host, [pattern.lower() for pattern in allowed_hosts]):
         raise UnsafeLinkError(f"{url.host} is not among HTW_STORAGE_HOSTS ({', '.join(allowed_hosts)})")
     return url
+
+
+def joined(base: httpx.URL, target: str) -> httpx.URL:
+    """The URL behind a link as it stands at `base`. Raises `UnsafeLinkError` for what is none."""
+    try:
+        url = base.join(target)
+        url.host  # noqa: B018  # where a host name that IDNA refuses is noticed, as a ValueError
+    except (httpx.InvalidURL, ValueError):
+        raise UnsafeLinkError("the link is no URL") from None
+    return url
+
+
+def _is_allowed(host: str, patterns: Sequence[str]) -> bool:
+    """Addresses inside a network (private, link-local, metadata services) must be listed as they are: no pattern allows them."""
+    return host in patterns or (not _is_inner(host) and any(fnmatchcase(host, pattern) for pattern in patterns))
+
+
+def _is_inner(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        # The resolver reads `127.1`, `0x7f.1` and `2130706433` as addresses too; no host name ends in a number.
+        return bool(ADDRESS_LIKE.search(host))

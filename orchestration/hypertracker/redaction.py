@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
-QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+# Any query, not only that of a whole URL: a `Location` may be relative, or escaped in JSON.
+QUERY = re.compile(r"\?[^\s'\"?=]*=[^\s'\"]*")
 BEARER = re.compile(r"(?i)bearer\s+[^\s'\",\]]+")
 LOGGERS = ("httpx", "httpcore")
 
@@ -20,7 +21,7 @@ class RedactingFilter(logging.Filter):
 
 def redact(text: str) -> str:
     """The text without URL queries and bearer tokens."""
-    return BEARER.sub("Bearer ***", QUERY.sub(r"\1?***", text))
+    return BEARER.sub("Bearer ***", QUERY.sub("?***", text))
 
 
 def install_redaction() -> None:

@@ -89,7 +89,7 @@ def faulty_day(new_day: Any) -> Day:
     """The same stretch with faults that retries and later slots heal, and some that cost a slot."""
     made: Day = new_day(coins="BTC,ETH,NOSUCH")
     made.sandbox.faults.add(Fault(kind="status", path="/positions/coins", status=503, count=2))
-    made.sandbox.faults.add(Fault(kind="html", path="/positions/open/coin/ETH", count=1))
+    made.sandbox.faults.add(Fault(kind="html", path="/positions/open/coin/ETH"))
     made.sandbox.faults.add(Fault(kind="expired", leg="storage", count=1))
     made.sandbox.faults.add(Fault(kind="cut", leg="storage", count=1, after=3))
     made.tick(DAY)
