@@ -7,6 +7,7 @@ a request after the token check and after it was counted, as trouble behind the 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import threading
@@ -184,6 +185,50 @@ async def _replace(hit: Hit) -> Reply:
     return reply.but(body=reply.body.replace(old, new, hit.fault.params.get("times", -1)))
 
 
+async def _detour(hit: Hit) -> Reply:
+    """A redirect to the same file under another address: `count` of them are a chain, without one it has no end."""
+    target = hit.exchange.target
+    location = f"{target}{'&' if '?' in target else '?'}hop={hit.fault.seen}"
+    return Reply(hit.fault.params.get("status", 307), headers={"Location": location})
+
+
+async def _packed(hit: Hit) -> Reply:
+    """A compressed file that is wrong inside; `mode` is `twice`, `bad_crc`, `broken` (it ends early, though announced so)
+    or `bomb` (one line of `bytes` spaces)."""
+    reply = await hit.call()
+    mode = hit.fault.params["mode"]
+    if mode == "bomb":
+        return reply.but(body=gzip.compress(b" " * hit.fault.params["bytes"], compresslevel=1, mtime=0))
+    packed = reply.body if reply.body.startswith(b"\x1f\x8b") else gzip.compress(reply.body, mtime=0)
+    if mode == "twice":
+        return reply.but(body=gzip.compress(packed, mtime=0))
+    # The last eight bytes are the checksum and the length.
+    return reply.but(body=packed[: len(packed) // 2] if mode == "broken" else packed[:-8] + bytes(4) + packed[-4:])
+
+
+async def _merge(hit: Hit) -> Reply:
+    """The right JSON object with other `members`."""
+    reply = await hit.call()
+    return reply.but(body=to_json({**json.loads(reply.body), **hit.fault.params["members"]}))
+
+
+async def _sticky(hit: Hit) -> Reply:
+    """The right JSON object, but its members `names` stay as they were in the first answer."""
+    reply = await hit.call()
+    value = json.loads(reply.body)
+    kept = hit.fault.memory.setdefault("kept", {name: value[name] for name in hit.fault.params["names"]})
+    return reply.but(body=to_json({**value, **kept}))
+
+
+async def _overlap(hit: Hit) -> Reply:
+    """The right page, before its own rows (under `name`) the last `rows` of the page before."""
+    reply = await hit.call()
+    name, value = hit.fault.params["name"], json.loads(reply.body)
+    before = hit.fault.memory.get("rows", [])[-hit.fault.params.get("rows", 1) :]
+    hit.fault.memory["rows"] = value[name]
+    return reply.but(body=to_json({**value, name: [*before, *value[name]]}))
+
+
 async def _wrong_columns(hit: Hit) -> Reply:
     """A table that is not as declared; `mode` is `rename`, `drop`, `extra` (all of the last column) or `ragged`."""
     reply = await hit.call()
@@ -238,6 +283,11 @@ KINDS: dict[str, Callable[[Hit], Awaitable[Reply]]] = {
     "expired": _expired,
     "headers": _headers,
     "replace": _replace,
+    "detour": _detour,
+    "packed": _packed,
+    "merge": _merge,
+    "sticky": _sticky,
+    "overlap": _overlap,
     "wrong_columns": _wrong_columns,
     "foreign": _foreign,
     "planted": _planted,
