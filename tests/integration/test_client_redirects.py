@@ -1,0 +1,155 @@
+"""Where the client lets itself be sent: redirects of the API and of storage, links in JSON, fresh links for stale ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestration.hypertracker.errors import LinkExpiredError, UnsafeLinkError
+from sandbox import Sandbox
+from tests.integration.conftest import Asker
+
+Spoil = Callable[..., Any]
+Sent = Callable[[str], bytes]
+PATH = "/positions/open/coin/BTC"
+KEY = "?sig=5ec4e7"
+
+# Where nobody may be sent, from a provider on loopback or elsewhere, and a word of the refusal.
+UNSAFE = {
+    "plain http": (f"http://bucket.s3.amazonaws.com/a.csv{KEY}", "not https"),
+    "ftp": (f"ftp://bucket.s3.amazonaws.com/a.csv{KEY}", "not https"),
+    "ftp on this machine": (f"ftp://127.0.0.1/a.csv{KEY}", "not https"),
+    "gopher on this machine": (f"gopher://localhost:70/a.csv{KEY}", "not https"),
+    "a file": (f"file:///etc/passwd{KEY}", "malformed"),
+    "a file on this machine": (f"file://localhost/etc/passwd{KEY}", "not https"),
+    "a private address": (f"https://10.0.0.7/a.csv{KEY}", "not among"),
+    "a link-local address": (f"https://169.254.169.254/latest/meta-data{KEY}", "not among"),
+    "a private address of IPv6": (f"https://[fd00::7]/a.csv{KEY}", "not among"),
+    "a host off the list": (f"https://elsewhere.example/a.csv{KEY}", "not among"),
+    "a host that only looks listed": (f"https://s3.amazonaws.com.elsewhere.example/a.csv{KEY}", "not among"),
+    "another host by two slashes": (f"//elsewhere.example/a.csv{KEY}", "not https"),
+    "with a password": (f"https://user:word@bucket.s3.amazonaws.com/a.csv{KEY}", "malformed"),
+    "a script": ("javascript:alert(1)", ""),
+    "no URL": (f"http://[::1/a.csv{KEY}", "no URL"),
+    "a host name that is none": (f"https://xn--/a.csv{KEY}", "no URL"),
+}
+LISTED = ("*.amazonaws.com",)
+
+
+@pytest.mark.parametrize("case", UNSAFE, ids=str)
+@pytest.mark.parametrize("leg", ["api", "storage"])
+def test_an_unsafe_redirect_is_not_followed(ask: Asker, spoil: Spoil, leg: str, case: str) -> None:
+    location, word = UNSAFE[case]
+    spoil("status", leg=leg, status=302, headers={"Location": location}, body="")
+    answer = ask("open_positions", "BTC", storage_hosts=LISTED)
+    assert type(answer.error) is UnsafeLinkError
+    assert word in str(answer.error)
+    assert answer.requests == 1
+    assert len(ask.served("storage")) == (leg == "storage")
+
+
+@pytest.mark.parametrize("case", UNSAFE, ids=str)
+def test_an_unsafe_link_in_json_is_not_followed(ask: Asker, spoil: Spoil, case: str) -> None:
+    location, word = UNSAFE[case]
+    spoil("merge", "/orders/", members={"downloadUrl": location})
+    answer = ask("order_snapshots", "BTC", storage_hosts=LISTED)
+    assert type(answer.error) is UnsafeLinkError
+    assert word in str(answer.error)
+    assert (answer.requests, ask.served("storage")) == (1, [])
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "169.254.169.254", "[fe80::1]", "[::ffff:10.0.0.7]", "2852039166", "0xa.7", "10.7"])
+def test_no_pattern_allows_an_address_inside_a_network(ask: Asker, spoil: Spoil, host: str) -> None:
+    spoil("status", status=302, headers={"Location": f"https://{host}/a.csv{KEY}"}, body="")
+    answer = ask("open_positions", "BTC", storage_hosts=("*",))
+    assert type(answer.error) is UnsafeLinkError
+    assert answer.requests == 1
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "127.0.0.2"])
+def test_a_redirect_back_to_the_api_is_a_loop(ask: Asker, spoil: Spoil, provider: Sandbox, name: str) -> None:
+    again = provider.api_url.replace("127.0.0.1", name) + "/api/external" + PATH
+    spoil("status", status=302, headers={"Location": again}, body="")
+    answer = ask("open_positions", "BTC")
+    assert type(answer.error) is UnsafeLinkError
+    assert "back to the API" in str(answer.error)
+    assert answer.requests == 1
+
+
+@pytest.mark.parametrize("location", ["", "/api/external/segments", "?page=2", "again"])
+def test_a_redirect_within_the_api_is_a_loop(ask: Asker, spoil: Spoil, location: str) -> None:
+    spoil("status", status=301, headers={"Location": location}, body="")
+    answer = ask("open_positions", "BTC")
+    assert type(answer.error) is UnsafeLinkError
+    assert answer.requests == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_storage_may_name_another_address(ask: Asker, spoil: Spoil, sent: Sent, status: int) -> None:
+    expected = sent(PATH)
+    spoil("detour", leg="storage", count=3, status=status)
+    answer = ask("open_positions", "BTC")
+    assert answer.body == expected
+    assert answer.requests == 1
+    assert [path.count("hop=") for path in ask.served("storage")] == [0, 1, 2, 3]
+
+
+# Redirects of storage without end: kind of fault and parameters.
+ENDLESS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a long chain": ("detour", {"count": 4}),
+    "a chain without end": ("detour", {}),
+    "a loop": ("status", {"status": 302, "headers": {"Location": f"/again{KEY}"}, "body": ""}),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS, ids=str)
+def test_storage_that_sends_on_and_on_is_left(ask: Asker, spoil: Spoil, case: str) -> None:
+    kind, given = ENDLESS[case]
+    spoil(kind, leg="storage", **given)
+    answer = ask("open_positions", "BTC")
+    assert type(answer.error) is UnsafeLinkError
+    assert answer.requests == 1
+    assert len(ask.served("storage")) == 4
+
+
+def test_storage_that_leads_back_to_the_api_gets_no_token(ask: Asker, spoil: Spoil, provider: Sandbox) -> None:
+    spoil("status", leg="storage", status=302, headers={"Location": f"{provider.api_url}/api/external{PATH}"}, body="")
+    answer = ask("open_positions", "BTC")
+    assert type(answer.error) is UnsafeLinkError
+    assert answer.requests == 1
+
+
+@pytest.mark.parametrize("kind", ["expired", "cut", "reset"])
+@pytest.mark.parametrize(("dataset", "scope", "path"), [
+    pytest.param("open_positions", "BTC", PATH, id="redirect"),
+    pytest.param("order_snapshots", "BTC", "/orders/5m-snapshots/coins/BTC/download", id="link in JSON"),
+])  # fmt: skip
+def test_a_stale_link_is_replaced_by_a_fresh_one_at_most_twice(
+    ask: Asker, spoil: Spoil, sent: Sent, kind: str, dataset: str, scope: str, path: str
+) -> None:
+    expected = sent(path)
+    spoil(kind, leg="storage", count=2)
+    answer = ask(dataset, scope)
+    assert answer.body == expected
+    assert answer.requests == 3
+    assert len(set(ask.served("storage"))) == 3
+
+
+def test_a_link_that_outlives_its_life_in_a_queue_is_not_stored_for_later(ask: Asker, spoil: Spoil) -> None:
+    spoil("expired", leg="storage", count=3)
+    first = ask("open_positions", "BTC")
+    links = set(ask.served("storage"))
+    assert type(first.error) is LinkExpiredError
+    assert ask("open_positions", "BTC").error is None
+    assert not links & set(ask.served("storage"))
+
+
+def test_stale_links_and_errors_of_the_api_share_the_attempts(ask: Asker, spoil: Spoil, sent: Sent) -> None:
+    expected = sent(PATH)
+    spoil("status", PATH, count=2, status=503)
+    spoil("expired", leg="storage", count=2)
+    answer = ask("open_positions", "BTC")
+    assert answer.body == expected
+    assert answer.requests == 5
