@@ -5,9 +5,23 @@ Only the names others may use are gathered here; `python -m sandbox` runs it in 
 
 from sandbox.clock import SandboxClock
 from sandbox.core import RequestRecord
+from sandbox.drift import CohortRebounded, CohortRenamed, CoinDelisted, CoinListed, Restated
 from sandbox.faults import Fault
 from sandbox.market.market import Market
 from sandbox.server import Sandbox, running_sandbox
 from sandbox.settings import SandboxSettings
 
-__all__ = ["Fault", "Market", "RequestRecord", "Sandbox", "SandboxClock", "SandboxSettings", "running_sandbox"]
+__all__ = [
+    "CohortRebounded",
+    "CohortRenamed",
+    "CoinDelisted",
+    "CoinListed",
+    "Fault",
+    "Market",
+    "RequestRecord",
+    "Restated",
+    "Sandbox",
+    "SandboxClock",
+    "SandboxSettings",
+    "running_sandbox",
+]

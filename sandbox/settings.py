@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from sandbox.drift import Drift
+
 FULL_COINS = 330
 FULL_POSITIONS = 210_000
 FULL_ORDERS = 350_000
@@ -46,6 +48,8 @@ class SandboxSettings:
     `planted_error` is one of `PLANTABLE` or empty: that endpoint alone answers as if one position of `planted_coin` were
     missing, in count and value: 17, 20, 6, 5, the newest row of 7 and 8, a row of the file of 16, 3, every row of 18 and
     of 21, `rowCount` of 28, and an order of the file of 12 missing or given twice.
+
+    `drift` is what changes about coins, cohorts and past values while time passes.
     """
 
     coins: int = 12
@@ -70,6 +74,7 @@ class SandboxSettings:
     silent_dexes: tuple[str, ...] = ()
     planted_error: str = ""
     planted_coin: str = "BTC"
+    drift: tuple[Drift, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse settings that no market can be made of."""

@@ -34,7 +34,8 @@ def bias_history(exchange: Exchange) -> Reply:
     place, last_ms = cut_page(times, cursor(exchange), size, newest_first=True)
     moments = times[place].tolist()
     rows = [_history_row(exchange.core.market, moment, cohort, age) for moment in moments]
-    segment = {name: value for name, value in COHORTS[cohort].as_json().items() if name != "emoji"}
+    cohorts = exchange.core.market.cohorts.at(exchange.state_ms)
+    segment = {name: value for name, value in cohorts[cohort].as_json().items() if name != "emoji"}
     body: dict[str, Any] = {"segment": segment, "positionRecencyTimeframe": age, "start": iso(start), "end": iso(end)}
     if has_start:
         body["nextCursor"] = make_cursor(exchange, last_ms)
@@ -125,7 +126,7 @@ def _summarise(market: Market, state: int, cohort: int, age: str) -> dict[str, A
         brief |= {"countTraders24hAgo": _traders_a_day_ago(market, state, cohort)}
     top = _top_assets(market, state, cohort, age)
     return {
-        "segment": COHORTS[cohort].as_json(),
+        "segment": market.cohorts.at(market.states.time(state))[cohort].as_json(),
         "openPerpsSummary": open_perps,
         "summary": brief,
         "topAssets": top,

@@ -5,7 +5,7 @@ Suffixes `-24h`, `-7d`, `-30d` keep positions opened within that time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from sandbox.api.delivery import redirect
 from sandbox.api.params import coin_code
 from sandbox.api.planting import market_of, planted_coin
 from sandbox.market.aggregates import Total
-from sandbox.market.cohorts import BUCKET_COUNT, BUCKET_LABELS, COHORTS, bucket_bounds
+from sandbox.market.cohorts import BUCKET_COUNT, BUCKET_LABELS, Cohort, bucket_bounds
 from sandbox.market.hashing import Array
 from sandbox.market.market import Market
 from sandbox.times import DAY_MS, HOUR_MS, RECENCIES_MS, iso
@@ -64,6 +64,20 @@ class View:
     def past(self) -> View:
         """Look at what `past*` fields compare with. Choice: the state in force 24 hours earlier."""
         return self.at(self.time_ms - _PAST_MS)
+
+    @property
+    def cohorts(self) -> list[Cohort]:
+        """Give the cohorts as they are defined at the state, by id."""
+        return list(self.market.cohorts.at(self.time_ms).values())
+
+    def listed(self, moments: Iterable[int]) -> list[int]:
+        """Give the moments at which the coin is listed."""
+        return [moment for moment in moments if self.market.listings.is_listed(self.code, moment)]
+
+    def restated(self, total: Total, moment_ms: int, step_ms: int) -> Total:
+        """Give the sums of a grid's row as they are served at this state."""
+        changes = self.market.restatements
+        return changes.of_coin(total, self.code, self.time_ms, lambda moment: moment // step_ms * step_ms == moment_ms)
 
     def total(self) -> Total:
         """Give the coin's sums."""
@@ -146,7 +160,7 @@ def _breakdown_by_cohort(view: View) -> Any:
     """Choices: all 16 cohorts in order of id, also those without positions (bias 0.5)."""
     past = view.past
     rows = [
-        {"segment": cohort.as_json(), **_with_past(view.cohort(cohort.id), past.cohort(cohort.id))} for cohort in COHORTS.values()
+        {"segment": cohort.as_json(), **_with_past(view.cohort(cohort.id), past.cohort(cohort.id))} for cohort in view.cohorts
     ]
     return {"coin": view.coin, "createdAt": iso(view.time_ms), "breakdownByCohort": rows}
 
@@ -174,8 +188,9 @@ def _position_metrics(view: View) -> Any:
     head = view.time_ms
     tail = (head - _METRICS_WINDOW_MS) // HOUR_MS * HOUR_MS
     marks = [*range(head // _METRICS_STEP_MS * _METRICS_STEP_MS, tail, -_METRICS_STEP_MS), tail]
-    moments = [head, *(mark for mark in marks if mark != head)]
-    rows = [_metric_row(moment, view.at(moment).total()) for moment in moments]
+    moments = view.listed([head, *(mark for mark in marks if mark != head)])
+    totals = [view.restated(view.at(moment).total(), moment, _METRICS_STEP_MS) for moment in moments]
+    rows = [_metric_row(moment, total) for moment, total in zip(moments, totals, strict=True)]
     return {"coin": view.coin, "metrics": {"columns": ["coin", *_METRIC_COLUMNS], "data": rows}}
 
 
@@ -183,10 +198,10 @@ def _segment_metrics(view: View) -> Any:
     """Choices: all 16 cohorts in order of id; steps at 00:00 and 12:00 UTC; columns and rows agree."""
     head = view.time_ms
     marks = range(head // _SEGMENT_STEP_MS * _SEGMENT_STEP_MS, head - _SEGMENT_WINDOW_MS, -_SEGMENT_STEP_MS)
-    views = [(moment, view.at(moment)) for moment in (head, *(mark for mark in marks if mark != head))]
+    views = [(moment, view.at(moment)) for moment in view.listed([head, *(mark for mark in marks if mark != head)])]
     groups = []
-    for cohort in COHORTS.values():
-        totals = [(moment, then.cohort(cohort.id)) for moment, then in views]
+    for cohort in view.cohorts:
+        totals = [(moment, view.restated(then.cohort(cohort.id), moment, _SEGMENT_STEP_MS)) for moment, then in views]
         rows = [[*_metric_row(moment, total), long_fraction(total)] for moment, total in totals]
         groups.append({"segment": cohort.as_json(), "metrics": {"columns": [*_METRIC_COLUMNS, "bias"], "data": rows}})
     return {"coin": view.coin, "data": groups}

@@ -26,9 +26,9 @@ def state_status(exchange: Exchange) -> Reply:
     return json_reply({**body, "nextUpdateThreshold": iso(last + _THRESHOLD_MS)})
 
 
-def segments(_exchange: Exchange) -> Reply:
+def segments(exchange: Exchange) -> Reply:
     """Answer 25: a bare array. Choice: open ends of criteria are absent."""
-    return json_reply([cohort.as_json() for cohort in COHORTS.values()])
+    return json_reply([cohort.as_json() for cohort in exchange.core.market.cohorts.at(exchange.state_ms).values()])
 
 
 def coins(exchange: Exchange) -> Reply:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sandbox.api.params import bucket_id, cohort_id, cursor, cut_page, limit, make_cursor, recency, window
+from sandbox.api.params import bucket_id, cohort_id, coin_code, cursor, cut_page, limit, make_cursor, recency, window
 from sandbox.api.planting import market_of
 from sandbox.market.aggregates import Total
 from sandbox.market.hashing import Array
@@ -23,7 +23,7 @@ from sandbox.market.series import (
     volume_rows,
 )
 from sandbox.times import HOUR_MS, iso, to_ms
-from sandbox.wire import Exchange, Reply, json_reply, not_found, number, usd
+from sandbox.wire import Exchange, Reply, json_reply, number, usd
 
 _COHORT_FLOOR_MS = to_ms(datetime(2026, 2, 19, tzinfo=UTC))
 _AGED_FLOOR_MS = to_ms(datetime(2026, 3, 19, tzinfo=UTC))
@@ -38,12 +38,14 @@ def general(exchange: Exchange) -> Reply:
     start, end = window(exchange)
     market = market_of(exchange, "market_metrics")
     marks, times = market_rows(market.settings.seed, start, end)
-    return _page(exchange, times, marks, start, end, lambda mark: _market_row(market, mark))
+    return _page(exchange, times, marks, start, end, lambda mark: _market_row(market, mark, exchange.state_ms))
 
 
-def _market_row(market: Market, mark: int) -> dict[str, Any]:
+def _market_row(market: Market, mark: int, asked_ms: int) -> dict[str, Any]:
     state = market.states.index_at(mark * MARKET_STEP_MS)
-    total = market.sums.market(state)
+    total = market.restatements.of_market(
+        market.sums.market(state), market.sums.coins(state).at, asked_ms, lambda moment: moment // MARKET_STEP_MS == mark
+    )
     return {
         "id": _serial(mark, MARKET_FLOOR_MS, MARKET_STEP_MS),
         "createdAt": "",
@@ -79,7 +81,13 @@ def perp_volume(exchange: Exchange) -> Reply:
 def coin(exchange: Exchange) -> Reply:
     """Answer 21."""
     market = market_of(exchange, "coin_metrics")
-    return _coin_page(exchange, 0, lambda state, code: market.sums.coins(state).at(code), {})
+    asked_ms = exchange.state_ms
+
+    def total(state: int, code: int) -> Total:
+        sums = market.sums.coins(state).at(code)
+        return market.restatements.of_coin(sums, code, asked_ms, lambda moment: market.states.index_at(moment) == state)
+
+    return _coin_page(exchange, 0, total, {})
 
 
 def coin_cohort(exchange: Exchange) -> Reply:
@@ -106,18 +114,16 @@ def _coin_page(exchange: Exchange, floor_ms: int, total_of: Callable[[int, int],
     """
     market, name = exchange.core.market, exchange.args["coin"]
     start, end = window(exchange)
-    code = market.codes.get(name)
-    if code is None:
-        if name.lower() in {listed.lower() for listed in market.codes}:
-            return json_reply({"metrics": [], "nextCursor": None})
-        raise not_found(f"Coin {name} not found")
-    settings = market.settings
-    states, times = coin_rows(settings.seed, market.states, settings.metrics_jitter_ms, code, max(start, floor_ms), end)
+    if name not in market.codes and name.lower() in {listed.lower() for listed in market.codes}:
+        return json_reply({"metrics": [], "nextCursor": None})
+    code, settings = coin_code(exchange, or_delisted=True), market.settings
+    start, end = market.listings.clip(code, max(start, floor_ms), end)
+    states, times = coin_rows(settings.seed, market.states, settings.metrics_jitter_ms, code, start, end)
 
     def row(state: int) -> dict[str, Any]:
         return _coin_row(market, state, code, total_of(state, code), extra)
 
-    return _page(exchange, times, states, max(start, floor_ms), end, row)
+    return _page(exchange, times, states, start, end, row)
 
 
 def _coin_row(market: Market, state: int, code: int, total: Total, extra: dict[str, Any]) -> dict[str, Any]:

@@ -38,12 +38,12 @@ def open_positions(exchange: Exchange) -> Reply:
 def history(exchange: Exchange) -> Reply:
     """Answer 28: one snapshot a page, newest first, from 2026-03-25. Choices: `start` defaults to that floor, past the
     last page `snapshot` and `nextCursor` are null, `rowCount` counts the rows of the file."""
-    code = coin_code(exchange)
-    start, end = window(exchange, HISTORY_FLOOR_MS)
+    code = coin_code(exchange, or_delisted=True)
     after = cursor(exchange)
     states = exchange.core.market.states
+    first_ms, end = exchange.core.market.listings.clip(code, *window(exchange, HISTORY_FLOOR_MS))
     state = states.index_at(end if after is None else after - 1)
-    first_ms = max(start, HISTORY_FLOOR_MS)
+    first_ms = max(first_ms, HISTORY_FLOOR_MS)
     name = exchange.args["coin"]
     if states.time(state) < first_ms:
         return json_reply({"coin": name, "snapshot": None, "nextCursor": None})
@@ -89,8 +89,10 @@ def _places(market: Market, snapshot: Snapshot, code: int, foreign_share: float)
         return np.zeros(0, dtype=np.int64)
     rows = snapshot.rows_of(code)
     own = rows.start + np.argsort(-snapshot.value_micro[rows], kind="stable")
-    other = snapshot.rows_of((code + 1) % len(market.coins.names))
-    wanted = max(1, round(foreign_share * len(own))) if foreign_share > 0 and len(market.coins.names) > 1 else 0
+    count = len(market.coins.names)
+    others = (snapshot.rows_of((code + step) % count) for step in range(1, count))
+    other = next((rows for rows in others if rows.stop > rows.start), slice(0, 0))
+    wanted = max(1, round(foreign_share * len(own))) if foreign_share > 0 and count > 1 else 0
     foreign = np.arange(other.start, other.stop)[:wanted]
     spread = np.linspace(1, len(own), num=len(foreign), dtype=np.int64)
     return np.insert(own, spread, foreign)

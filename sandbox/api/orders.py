@@ -106,7 +106,8 @@ def _planted_count(exchange: Exchange) -> int:
 
 
 def _spoil(keys: OrderKeys, count: int) -> OrderKeys:
-    return keys.take(np.append(np.arange(len(keys.slot) - 1), np.repeat(len(keys.slot) - 1, count)))
+    place = np.arange(len(keys.slot))
+    return keys.take(np.append(place[:-1], np.repeat(place[-1:], count)))
 
 
 def latest_time(exchange: Exchange) -> Reply:

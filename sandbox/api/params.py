@@ -20,11 +20,13 @@ from sandbox.wire import Exchange, bad_request, not_found
 MAX_PAGE = 1_000
 
 
-def coin_code(exchange: Exchange) -> int:
-    """Give the code of the path's coin; 404 where it is not listed, exact case."""
-    name = exchange.args["coin"]
-    code = exchange.core.market.codes.get(name)
-    if code is None:
+def coin_code(exchange: Exchange, or_delisted: bool = False) -> int:
+    """Give the code of the path's coin; 404 where it is not listed, exact case. With `or_delisted` a coin that once was
+    listed will do."""
+    name, market, now_ms = exchange.args["coin"], exchange.core.market, exchange.state_ms
+    code = market.codes.get(name)
+    until_ms = now_ms if code is None or not or_delisted else min(now_ms, int(market.listings.until_ms[code]) - 1)
+    if code is None or not market.listings.is_listed(code, until_ms):
         raise not_found(f"Coin {name} not found")
     return code
 

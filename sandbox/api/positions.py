@@ -83,7 +83,7 @@ def _kept_by_open(exchange: Exchange, slots: Array, lives: Array) -> Array:
     if exchange.param("open") is None:
         return np.ones(len(slots), dtype=bool)
     book = exchange.core.market.book
-    return book.opened_states(slots, lives) + book.open_states[slots] <= exchange.state
+    return book.closed_states(slots, lives) <= exchange.state
 
 
 def _rows(market: Market, slots: Array, lives: Array, now_ms: int) -> list[dict[str, Any]]:

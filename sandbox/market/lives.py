@@ -57,6 +57,7 @@ def begun_between(book: PositionBook, slots: Array, first_ms: int, last_ms: int,
     lives = np.repeat(before, count) + step
     opened = book.opened_ms(every, lives)
     chosen = (opened >= first_ms) & (opened <= last_ms) & (book.opened_states(every, lives) <= now_state)
+    chosen &= book.exists(every, lives)
     order = np.argsort(opened[chosen], kind="stable")
     return every[chosen][order], lives[chosen][order]
 
@@ -68,11 +69,13 @@ def describe(book: PositionBook, slots: Array, lives: Array, now_ms: int) -> Rec
     first size, and the mark of their closing time.
     """
     now_state = book.states.index_at(now_ms)
-    last_open = book.opened_states(slots, lives) + book.open_states[slots]
-    is_open = last_open > now_state
+    closed_state = book.closed_states(slots, lives)
+    is_open = closed_state > now_state
     late = integers(800 * SECOND_MS, book.seed, 51, slots, lives)
-    closed = book.states.times(np.minimum(last_open, now_state + 1)) - late
-    closed = np.where(is_open, 0, closed // SECOND_MS * SECOND_MS)
+    closed = (book.states.times(np.minimum(closed_state, now_state + 1)) - late) // SECOND_MS * SECOND_MS
+    delisted = book.listings.until_state[book.coin[slots]] == closed_state
+    closed = np.where(delisted, book.listings.delisted_at_ms[book.coin[slots]], closed)
+    closed = np.where(is_open, 0, closed)
     drawn = book.make_lives(slots, lives)
     coin = book.coin[slots]
     decimals = 10.0 ** book.coins.price_decimals()[coin]

@@ -1,6 +1,6 @@
 """The market as one object: coins, wallets, states, positions, orders, their sums, and the plain truth for tests.
 
-It is a pure function of coins, positions, orders and seed of the settings; nothing here remembers requests.
+It is a pure function of coins, positions, orders, seed and drift of the settings; nothing here remembers requests.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 from sandbox.market.aggregates import Aggregates
 from sandbox.market.coins import make_coins
+from sandbox.market.drift import CohortTable, Listings
 from sandbox.market.hashing import Cache
 from sandbox.market.orders import OrderBook
 from sandbox.market.planting import ShortBook
 from sandbox.market.positions import PositionBook, slots_per_coin
+from sandbox.market.restating import Restatements
 from sandbox.market.states import StateTimes
 from sandbox.market.truth_wallets import WalletTruth
 from sandbox.market.wallets import Wallets
@@ -33,11 +35,14 @@ class Market(WalletTruth):
         self.settings = settings
         self.coins = make_coins(settings.coins, seed)
         self.codes = {name: code for code, name in enumerate(self.coins.names)}
-        most = int(slots_per_coin(settings.positions, self.coins).max())
-        self.wallets = Wallets(settings.positions, most, seed)
         self.states = StateTimes(seed, to_ms(min(EPOCH, settings.start - _HISTORY)))
-        self.book = PositionBook(settings.positions, seed, self.coins, self.wallets, self.states)
-        self.orders = OrderBook(settings.orders, seed, self.coins, self.wallets)
+        self.listings = Listings(settings.drift, self.codes, self.states)
+        self.cohorts = CohortTable(settings.drift, self.states)
+        self.restatements = Restatements(settings.drift, self.codes, self.states)
+        most = int(slots_per_coin(settings.positions, self.coins).max())
+        self.wallets = Wallets(settings.positions, most, seed, self.cohorts)
+        self.book = PositionBook(settings.positions, seed, self.coins, self.wallets, self.states, self.listings)
+        self.orders = OrderBook(settings.orders, seed, self.coins, self.wallets, self.listings)
         self.sums = Aggregates(self.book)
         self._short = Cache(settings.coins)
 

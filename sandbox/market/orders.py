@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sandbox.market.coins import CoinTable
+from sandbox.market.drift import Listings
 from sandbox.market.hashing import Array, Cache, hash64, integers, log_uniform, unit
 from sandbox.market.wallets import Wallets
 from sandbox.times import MINUTE_MS, SECOND_MS, iso, iso_column, to_ms
@@ -127,9 +128,9 @@ def _condition(order_type: str, trigger_px: float) -> str:
 class OrderBook:
     """Makes the order snapshot of any mark; a mark is a count of five minutes since 1970."""
 
-    def __init__(self, count: int, seed: int, coins: CoinTable, wallets: Wallets) -> None:
+    def __init__(self, count: int, seed: int, coins: CoinTable, wallets: Wallets, listings: Listings) -> None:
         """Lay out `count` slots over the coins."""
-        self._seed, self._coins, self._wallets = seed, coins, wallets
+        self._seed, self._coins, self._wallets, self._listings = seed, coins, wallets, listings
         counts = coins.share_out(count)
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         slot = np.arange(count)
@@ -173,6 +174,7 @@ class OrderBook:
     def _sort(self, mark: int, code: int | None) -> OrderKeys:
         first, last = (0, len(self._coin)) if code is None else self._starts[code : code + 2]
         slot = np.arange(first, last)
+        slot = slot[self._listings.listed(mark * MARK_MS)[self._coin[slot]]]
         life = (mark + self._phase[slot]) // self._life_marks[slot]
         placed = self._placed_ms(slot, life)
         return OrderKeys(slot, life, placed).take(np.argsort(placed, kind="stable"))
@@ -181,7 +183,8 @@ class OrderBook:
         first_mark = life * self._life_marks[slot] - self._phase[slot]
         placed = first_mark * MARK_MS - integers(MARK_MS - SECOND_MS, self._seed, 64, slot, life)
         old = _OLD_YEAR_MS + integers(100 * 86_400_000, self._seed, 65, slot)
-        return np.where(self._life_marks[slot] == _ETERNAL_MARKS, old, placed)
+        placed = np.where(self._life_marks[slot] == _ETERNAL_MARKS, old, placed)
+        return np.maximum(placed, self._listings.listed_at_ms[self._coin[slot]])
 
     def draw(self, mark: int, keys: OrderKeys) -> OrderRows:
         """Give all fields of some orders of a mark."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from sandbox.market.cohorts import bucket_of
 from sandbox.market.coins import CoinTable
+from sandbox.market.drift import Listings
 from sandbox.market.hashing import Array, Cache, hash64, integers, log_uniform, smooth_noise, unit
 from sandbox.market.states import StateTimes
 from sandbox.market.wallets import WalletFigures, Wallets
@@ -96,9 +97,9 @@ class Snapshot:
 class PositionBook:
     """Makes the snapshot of any state; safe to use from several threads."""
 
-    def __init__(self, count: int, seed: int, coins: CoinTable, wallets: Wallets, states: StateTimes) -> None:
+    def __init__(self, count: int, seed: int, coins: CoinTable, wallets: Wallets, states: StateTimes, listings: Listings) -> None:
         """Lay out the slots so that about `count` positions are open at any time."""
-        self.seed, self.coins, self.wallets, self.states = seed, coins, wallets, states
+        self.seed, self.coins, self.wallets, self.states, self.listings = seed, coins, wallets, states, listings
         self._lay_out(slots_per_coin(count, coins))
         self._lock = threading.Lock()
         self._snapshots = Cache(_SNAPSHOTS_KEPT)
@@ -129,16 +130,29 @@ class PositionBook:
     def life_at(self, index: int) -> tuple[Array, Array]:
         """Give each slot's life at a state, and whether its position is open."""
         life, age = np.divmod(index + self.phase, self.life_states)
-        return life, age < self.open_states
+        listed = (self.listings.from_state <= index) & (index < self.listings.until_state)
+        return life, (age < self.open_states) & listed[self.coin]
 
     def opened_states(self, slots: Array, life: Array) -> Array:
-        """Give the index of the first state that shows the position."""
+        """Give the index of the first state that shows the position: of a coin's first ones that of its listing."""
+        return np.maximum(self._begun(slots, life), self.listings.from_state[self.coin[slots]])
+
+    def closed_states(self, slots: Array, life: Array) -> Array:
+        """Give the index of the first state that does not show the position any more."""
+        return np.minimum(self._begun(slots, life) + self.open_states[slots], self.listings.until_state[self.coin[slots]])
+
+    def exists(self, slots: Array, life: Array) -> Array:
+        """Tell which positions some state shows: not those wholly before a coin's listing or after its delisting."""
+        return self.opened_states(slots, life) < self.closed_states(slots, life)
+
+    def _begun(self, slots: Array, life: Array) -> Array:
         return life * self.life_states[slots] - self.phase[slots]
 
     def opened_ms(self, slots: Array, life: Array) -> Array:
         """Give the opening time, whole seconds, after the state before the first one that shows the position."""
         first = self.states.times(self.opened_states(slots, life))
-        return (first - integers(800 * SECOND_MS, self.seed, 36, slots, life)) // SECOND_MS * SECOND_MS
+        opened = (first - integers(800 * SECOND_MS, self.seed, 36, slots, life)) // SECOND_MS * SECOND_MS
+        return np.maximum(opened, self.listings.listed_at_ms[self.coin[slots]])
 
     def make_lives(self, slots: Array, life: Array) -> Lives:
         """Draw the lasting figures of positions."""
@@ -183,7 +197,7 @@ class PositionBook:
         slot, life = self.slot[is_open], life[is_open]
         coin, role = self.coin[slot], self.role[slot]
         starts = np.searchsorted(coin, np.arange(len(self.coins.names) + 1))
-        lots = self._balance(self._resize(lives.lots, slot, life, index), lives.is_long, role, starts)
+        lots = self._balance(self._resize(lives.lots, slot, life, index), lives.is_long, role, coin)
         ticks = self.coins.mark_ticks(time_ms)
         mark = ticks / 10.0 ** self.coins.price_decimals()
         price = mark[coin]
@@ -226,15 +240,14 @@ class PositionBook:
         draw = unit(self.seed, 46, slot, life, step)
         return np.maximum(1, np.where(draw < 0.4, np.rint(lots * (0.5 + 2.5 * draw)), lots)).astype(np.int64)
 
-    def _balance(self, lots: Array, is_long: Array, role: Array, starts: Array) -> Array:
+    def _balance(self, lots: Array, is_long: Array, role: Array, coin: Array) -> Array:
         """Let the two house positions of each coin take the other side, so that longs equal shorts to the lot."""
         retail = np.where(role == RETAIL, np.where(is_long, lots, -lots), 0)
-        net = np.add.reduceat(retail, starts[:-1])
-        gross = np.add.reduceat(np.abs(retail), starts[:-1])
+        net, gross = (np.bincount(coin, lots).astype(np.int64) for lots in (retail, np.abs(retail)))
         both_sides = 1 + gross // 50
         balanced = lots.copy()
-        balanced[role == HOUSE_LONG] = both_sides + np.maximum(-net, 0)
-        balanced[role == HOUSE_SHORT] = both_sides + np.maximum(net, 0)
+        for house, side in ((HOUSE_LONG, -net), (HOUSE_SHORT, net)):
+            balanced[role == house] = (both_sides + np.maximum(side, 0))[coin[role == house]]
         return balanced
 
     def _house_drift(self, coin: Array, time_ms: int) -> Array:

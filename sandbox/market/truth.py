@@ -17,6 +17,7 @@ from sandbox.times import iso_column, to_ms
 
 if TYPE_CHECKING:
     from sandbox.market.coins import CoinTable
+    from sandbox.market.drift import CohortTable, Listings
     from sandbox.market.positions import PositionBook
     from sandbox.market.states import StateTimes
     from sandbox.market.wallets import Wallets
@@ -33,6 +34,8 @@ class MarketTruth:
     codes: dict[str, int]
     wallets: Wallets
     states: StateTimes
+    listings: Listings
+    cohorts: CohortTable
     book: PositionBook
     orders: OrderBook
 
@@ -82,6 +85,11 @@ class MarketTruth:
         order files, without `children`."""
         rows: OrderRows = self.orders.rows(published_mark(to_ms(t)), None if coin is None else self.codes[coin])
         return rows.frame()
+
+    def truth_listed(self, t: datetime) -> list[str]:
+        """Give the names of the coins that are listed."""
+        listed = self.listings.listed(to_ms(self.state_at(t))).tolist()
+        return [name for name, is_listed in zip(self.coins.names, listed, strict=True) if is_listed]
 
     def truth_coins(self, t: datetime) -> pd.DataFrame:
         """Give one row a coin: `count`, `count_long`, `value`, `value_long`, `near_value` (USD), indexed by coin."""

@@ -110,10 +110,17 @@ class CohortTruth(MarketTruth):
         """Give which rows 21 to 23 hold in [start, end], oldest first: `createdAt` (ISO) and the row's state time
         `stateAt` (aware), for which the figures are asked."""
         settings, code = self.settings, self.codes[coin]
-        states, times = coin_rows(settings.seed, self.states, settings.metrics_jitter_ms, code, to_ms(start), to_ms(end))
-        inside = (times >= to_ms(start)) & (times <= to_ms(end))
+        first_ms, last_ms = self.listings.clip(code, to_ms(start), to_ms(end))
+        states, times = coin_rows(settings.seed, self.states, settings.metrics_jitter_ms, code, first_ms, last_ms)
+        inside = (times >= first_ms) & (times <= last_ms)
         moments = [_moment(time) for time in self.states.times(states[inside]).tolist()]
         return pd.DataFrame({"createdAt": [iso(time) for time in times[inside].tolist()], "stateAt": moments})
+
+    def truth_definitions(self, t: datetime) -> pd.DataFrame:
+        """Give the rows of 25: `id`, `name`, `category`, `lower`, `upper` (USD, NaN is no bound)."""
+        cohorts = self.cohorts.at(to_ms(self.state_at(t))).values()
+        rows = [(one.id, one.name, one.axis, one.lower, one.upper) for one in cohorts]
+        return pd.DataFrame(rows, columns=["id", "name", "category", "lower", "upper"])
 
     def truth_wallets(self, t: datetime) -> pd.DataFrame:
         """Give every wallet: `address`, `perpEquity`, `pnl` (USD), `sizeSegmentId`, `pnlSegmentId`."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox.market.cohorts import PNL_COHORTS, SIZE_COHORTS, classify
+from sandbox.market.cohorts import classify
+from sandbox.market.drift import CohortTable
 from sandbox.market.hashing import Array, hash64, smooth_noise, unit
 from sandbox.times import DAY_MS
 
@@ -38,9 +39,9 @@ class WalletFigures:
 class Wallets:
     """All wallets: `count` traders, then two house wallets that take the other side of every coin."""
 
-    def __init__(self, positions: int, most_in_a_coin: int, seed: int) -> None:
+    def __init__(self, positions: int, most_in_a_coin: int, seed: int, cohorts: CohortTable) -> None:
         """Make as many wallets as hold `positions` positions between them, none of them twice in the same coin."""
-        self._seed = seed
+        self._seed, self._cohorts = seed, cohorts
         self.count = max(16, most_in_a_coin, int(positions * _WALLETS_PER_POSITION))
         self.house_long = self.count
         self.house_short = self.count + 1
@@ -57,7 +58,8 @@ class Wallets:
         equity = np.round(self.base_equity * np.exp(_EQUITY_SWING * swing), 6)
         drift = smooth_noise(moment_ms, _SWING_PERIOD_MS, self._seed, 25, self._keys)
         pnl = np.round(self._base_pnl * (1 + _PNL_SWING * drift), 6)
-        return WalletFigures(equity, pnl, classify(equity, SIZE_COHORTS), classify(pnl, PNL_COHORTS))
+        size_axis, pnl_axis = self._cohorts.axes(moment_ms)
+        return WalletFigures(equity, pnl, classify(equity, size_axis), classify(pnl, pnl_axis))
 
     def addresses(self, wallets: Array) -> list[str]:
         """Give the addresses (0x and 40 hex digits) of wallets."""
