@@ -10,6 +10,7 @@ from sandbox.faults import Fault
 from sandbox.market.market import Market
 from sandbox.server import Sandbox, running_sandbox
 from sandbox.settings import SandboxSettings
+from sandbox.shapes import Shapes
 
 __all__ = [
     "CohortRebounded",
@@ -23,5 +24,6 @@ __all__ = [
     "Sandbox",
     "SandboxClock",
     "SandboxSettings",
+    "Shapes",
     "running_sandbox",
 ]

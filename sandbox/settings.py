@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from sandbox.drift import Drift
+from sandbox.shapes import Shapes
 
 FULL_COINS = 330
 FULL_POSITIONS = 210_000
@@ -49,7 +50,8 @@ class SandboxSettings:
     missing, in count and value: 17, 20, 6, 5, the newest row of 7 and 8, a row of the file of 16, 3, every row of 18 and
     of 21, `rowCount` of 28, and an order of the file of 12 missing or given twice.
 
-    `drift` is what changes about coins, cohorts and past values while time passes.
+    `drift` is what changes about coins, cohorts and past values while time passes, `shapes` the
+    form of answers that the contract leaves open.
     """
 
     coins: int = 12
@@ -75,6 +77,7 @@ class SandboxSettings:
     planted_error: str = ""
     planted_coin: str = "BTC"
     drift: tuple[Drift, ...] = ()
+    shapes: Shapes = field(default_factory=Shapes)
 
     def __post_init__(self) -> None:
         """Refuse settings that no market can be made of."""

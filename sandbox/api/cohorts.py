@@ -55,23 +55,22 @@ def _history_row(market: Market, moment_ms: int, cohort: int, age: str) -> list[
 
 
 def bias_export(exchange: Exchange) -> Reply:
-    """Answer 2. Choices, as no payload is documented: a bare array of `{segmentId, columns, data}`, columns as in 27,
-    positions opened within 24 hours, 30-minute steps for 72 hours, newest first, all 16 cohorts by id."""
+    """Answer 2. Choices, as no payload is documented: a bare array of `{segmentId, columns, data}` (or another of
+    `Shapes`), columns as in 27, positions opened within 24 hours, 30-minute steps for 72 hours, newest first, all 16
+    cohorts by id."""
     market, state = exchange.core.market, exchange.state
     return redirect(exchange, state, lambda: to_json(_bias_groups(market, state)))
 
 
-def _bias_groups(market: Market, state: int) -> list[dict[str, Any]]:
+def _bias_groups(market: Market, state: int) -> Any:
     head = market.states.time(state)
     moments = range(head // _EXPORT_STEP_MS * _EXPORT_STEP_MS, head - _EXPORT_WINDOW_MS, -_EXPORT_STEP_MS)
-    return [
-        {
-            "segmentId": cohort,
-            "columns": list(BIAS_COLUMNS),
-            "data": [_history_row(market, moment, cohort, "24h") for moment in moments],
-        }
-        for cohort in COHORTS
-    ]
+    columns, form = list(BIAS_COLUMNS), market.settings.shapes.bias_export
+    tables = {cohort: [_history_row(market, moment, cohort, "24h") for moment in moments] for cohort in COHORTS}
+    if form == "map":
+        return {str(cohort): {"columns": columns, "data": data} for cohort, data in tables.items()}
+    groups = [{"segmentId": cohort, "columns": columns, "data": data} for cohort, data in tables.items()]
+    return {"segments": groups} if form == "named_list" else groups
 
 
 def summary(exchange: Exchange) -> Reply:

@@ -23,11 +23,11 @@ from sandbox.times import DAY_MS, HOUR_MS, RECENCIES_MS, iso
 from sandbox.wire import Exchange, Reply, not_found, number, to_json, usd
 
 _METRICS_WINDOW_MS = 14 * DAY_MS
-_METRICS_STEP_MS = 2 * HOUR_MS
 _SEGMENT_WINDOW_MS = 7 * DAY_MS
 _SEGMENT_STEP_MS = 12 * HOUR_MS
 _PAST_MS = DAY_MS
 _BIN_COUNT = 100
+_TOP_POSITIONS = 10
 _BIN_WIDTH = 0.01
 _METRIC_COLUMNS = ("timestamp", "positionCount", "positionCountLong", "totalPositionValue", "totalPositionValueLong")
 
@@ -97,7 +97,8 @@ def coin_export(exchange: Exchange) -> Reply:
     code, state = coin_code(exchange), exchange.state
     name, recency = _split_suffix(exchange.args["file"])
     render = EXPORTS.get(name)
-    if render is None or (recency != "all" and name not in _WITH_SUFFIX):
+    missing = name == "positions" and exchange.core.settings.shapes.coin_positions == "missing"
+    if render is None or missing or (recency != "all" and name not in _WITH_SUFFIX):
         raise not_found(f"Cannot GET {exchange.path}")
     planted = _PLANTED.get(name, "")
     view = View(market_of(exchange, planted), exchange.core.market, state, code, recency)
@@ -139,9 +140,27 @@ def _bin(coin: str, place: int, mark: float, values: Array, count: int) -> dict[
 
 
 def _positions(view: View) -> Any:
-    """Choice, as the payload is unknown: size ranges with past values, as the page describes it."""
+    """Choice, as the payload is unknown: size ranges with past values, as the page describes it; or the ten largest
+    positions, as objects or as a table."""
+    form = view.market.settings.shapes.coin_positions
+    if form in ("top", "table"):
+        return _top_positions(view, form == "table")
     ranges = [{"range": row.pop("size"), **row} for row in _bucket_rows(view)]
     return {"coin": view.coin, "createdAt": iso(view.time_ms), "positions": ranges}
+
+
+def _top_positions(view: View, as_table: bool) -> Any:
+    snapshot = view.market.book.snapshot(view.state)
+    rows = snapshot.rows_of(view.code)
+    places = rows.start + np.argsort(-snapshot.value_micro[rows], kind="stable")[:_TOP_POSITIONS]
+    columns = ["address", "side", "size", "value"]
+    sides = np.where(snapshot.is_long[places], "long", "short").tolist()
+    values = [usd(value) for value in snapshot.value_micro[places].tolist()]
+    addresses, sizes = view.market.wallets.addresses(snapshot.wallet[places]), snapshot.size[places].tolist()
+    data = [list(row) for row in zip(addresses, sides, sizes, values, strict=True)]
+    if as_table:
+        return {"coin": view.coin, "positions": {"columns": columns, "data": data}}
+    return {"coin": view.coin, "positions": [dict(zip(columns, row, strict=True)) for row in data]}
 
 
 def _with_past(total: Total, past: Total) -> dict[str, Any]:
@@ -184,13 +203,16 @@ def _metric_row(moment_ms: int, total: Total) -> list[Any]:
 
 
 def _position_metrics(view: View) -> Any:
-    """Six column names for rows of five values; the live state first, then even hours, last the window's edge."""
-    head = view.time_ms
+    """Six column names for rows of five values; the live state first, then even hours, last the window's edge. The
+    grid and whether rows carry the coin are `Shapes`."""
+    head, shapes = view.time_ms, view.market.settings.shapes
+    step = shapes.metrics_step_h * HOUR_MS
     tail = (head - _METRICS_WINDOW_MS) // HOUR_MS * HOUR_MS
-    marks = [*range(head // _METRICS_STEP_MS * _METRICS_STEP_MS, tail, -_METRICS_STEP_MS), tail]
+    marks = [*range(head // step * step, tail, -step), tail]
     moments = view.listed([head, *(mark for mark in marks if mark != head)])
-    totals = [view.restated(view.at(moment).total(), moment, _METRICS_STEP_MS) for moment in moments]
-    rows = [_metric_row(moment, total) for moment, total in zip(moments, totals, strict=True)]
+    totals = [view.restated(view.at(moment).total(), moment, step) for moment in moments]
+    coin = [view.coin] if shapes.metrics_columns == "even" else []
+    rows = [[*coin, *_metric_row(moment, total)] for moment, total in zip(moments, totals, strict=True)]
     return {"coin": view.coin, "metrics": {"columns": ["coin", *_METRIC_COLUMNS], "data": rows}}
 
 

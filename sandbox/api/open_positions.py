@@ -14,7 +14,7 @@ from sandbox.market.hashing import Array, hash64
 from sandbox.market.market import Market
 from sandbox.market.positions import Snapshot
 from sandbox.times import SECOND_MS, iso, iso_column, to_ms
-from sandbox.wire import CSV_TYPE, Exchange, Reply, json_reply
+from sandbox.wire import CSV_TYPE, Exchange, Reply, json_reply, to_json
 
 HISTORY_FLOOR_MS = to_ms(datetime(2026, 3, 25, tzinfo=UTC))
 HEADER = (
@@ -32,7 +32,7 @@ def open_positions(exchange: Exchange) -> Reply:
     code, state = coin_code(exchange), exchange.state
     share = exchange.options.get("foreign_share", exchange.core.settings.foreign_share)
     market, key = market_of(exchange, "open_positions"), (code, state, share, planted_coin(exchange, "open_positions"))
-    return redirect(exchange, key, lambda: render(market, state, code, share), CSV_TYPE, ".csv")
+    return redirect(exchange, key, lambda: render(market, state, code, share), *_form(exchange))
 
 
 def history(exchange: Exchange) -> Reply:
@@ -60,8 +60,7 @@ def _describe(exchange: Exchange, code: int, state: int) -> dict[str, object]:
         exchange,
         (code, state, share),
         lambda: render(market, state, code, share),
-        CSV_TYPE,
-        ".csv",
+        *_form(exchange),
         _HISTORY_LINK_LIFE,
     )
     return {
@@ -70,17 +69,26 @@ def _describe(exchange: Exchange, code: int, state: int) -> dict[str, object]:
         "stateVersion": state,
         "rowCount": len(_places(market, counted, code, share)),
         "status": "completed",
-        "format": "csv",
+        "format": market.settings.shapes.open_positions,
         "createdAt": iso(created),
         "completedAt": iso(created + _COMPLETED_AFTER_MS),
         "downloadUrl": url,
     }
 
 
+def _form(exchange: Exchange) -> tuple[str, str]:
+    """Give content type and suffix of the file."""
+    is_json = exchange.core.settings.shapes.open_positions == "json"
+    return ("application/json", ".json") if is_json else (CSV_TYPE, ".csv")
+
+
 def render(market: Market, state: int, code: int, foreign_share: float) -> bytes:
-    """Write the CSV of a coin at a state, largest value first, with the foreign rows spread among the others."""
+    """Write the file of a coin at a state, largest value first, with the foreign rows spread among the others."""
     snapshot = market.book.snapshot(state)
-    lines = (_ROW % row for row in _rows(market, snapshot, _places(market, snapshot, code, foreign_share)))
+    rows = _rows(market, snapshot, _places(market, snapshot, code, foreign_share))
+    if market.settings.shapes.open_positions == "json":
+        return to_json([dict(zip(HEADER.split(","), row, strict=True)) for row in rows])
+    lines = (_ROW % row for row in rows)
     return "\n".join([HEADER, *lines, ""]).encode()
 
 

@@ -10,10 +10,11 @@ from sandbox.api.delivery import download, link, redirect
 from sandbox.market.market import Market
 from sandbox.market.series import EQUITY_PLACES, equity_parts, equity_times
 from sandbox.times import DAY_MS, iso
-from sandbox.wire import Exchange, Reply, bad_request, number, to_json
+from sandbox.wire import CSV_TYPE, Exchange, Reply, bad_request, number, to_json
 
 _COLUMNS = [f"{part}WalletsEquity" for part in EQUITY_PLACES]
 _PERIODS_MS = {"day": DAY_MS, "week": 7 * DAY_MS, "month": 30 * DAY_MS, "all": 0}
+_HOURS = ("24h", "7d", "30d", "all")
 _LEADERBOARD_MAX = 25_000
 
 
@@ -47,14 +48,28 @@ def _shown(value: float | None) -> float | None:
 def leaderboard(exchange: Exchange) -> Reply:
     """Answer 14: a link to at most 25,000 rows by PnL of the period; 400 for a period of another spelling.
 
-    Choices: the file is a JSON array with the columns of the documented inline list; volumes and percents come from
-    equity and PnL alone.
+    Choices: the file is a JSON array (or another of `Shapes`) with the columns of the documented inline list; volumes
+    and percents come from equity and PnL alone.
     """
-    period = exchange.args["period"]
-    if period not in _PERIODS_MS:
-        raise bad_request(f"period must be one of the following values: {', '.join(_PERIODS_MS)}")
     market, state = exchange.core.market, exchange.state
-    return download(link(exchange, (period, state), lambda: to_json(_ranking(market, state, period)), life_factor=4.0))
+    shapes, spelling = market.settings.shapes, exchange.args["period"]
+    names = dict(zip(_PERIODS_MS if shapes.leaderboard_periods == "words" else _HOURS, _PERIODS_MS, strict=True))
+    if spelling not in names:
+        raise bad_request(f"period must be one of the following values: {', '.join(names)}")
+
+    def render() -> bytes:
+        return _written(_ranking(market, state, names[spelling]), shapes.leaderboard)
+
+    content_type, suffix = (CSV_TYPE, ".csv") if shapes.leaderboard == "csv" else ("application/json", ".json")
+    return download(link(exchange, (spelling, state), render, content_type, suffix, 4.0))
+
+
+def _written(rows: list[dict[str, Any]], form: str) -> bytes:
+    """Write the ranking as an array of objects, as a table of columns and data, or as CSV."""
+    columns, data = list(rows[0]), [list(row.values()) for row in rows]
+    if form == "csv":
+        return "\n".join([",".join(map(str, row)) for row in [columns, *data]] + [""]).encode()
+    return to_json({"columns": columns, "data": data} if form == "table" else rows)
 
 
 def _ranking(market: Market, state: int, period: str) -> list[dict[str, Any]]:
