@@ -13,3 +13,28 @@
 {% macro value_of(name) -%}
     row_values[list_position(column_names, '{{ name }}')]
 {%- endmacro %}
+
+{#- The records of a table in either documented form, a list of objects or `columns` and `data`, as a list of JSON objects. -#}
+{% macro table_records(document) -%}
+    case
+        when json_type({{ document }}) = 'ARRAY' then from_json({{ document }}, '["JSON"]')
+        else list_transform(
+            from_json({{ document }} -> '$.data', '[["VARCHAR"]]'),
+            lambda row_values: to_json(map({{ aligned_columns("from_json(" ~ document ~ " -> '$.columns', '[\"VARCHAR\"]')", 'row_values') }}, row_values))
+        )
+    end
+{%- endmacro %}
+
+{#- Blocks that each name their group, in a wrapper nobody documented: a bare list, the only list of an object, or an object that
+    holds a block under each group's id; then the id is put into the block. -#}
+{% macro grouped_blocks(document, group) -%}
+    case
+        when json_type({{ document }}) = 'ARRAY' then from_json({{ document }}, '["JSON"]')
+        when list_bool_and(list_transform(json_keys({{ document }}), lambda name: regexp_full_match(name, '\d+')))
+            then list_transform(
+                json_keys({{ document }}),
+                lambda name: json_merge_patch(json_extract({{ document }}, '$."' || name || '"'), json_object('{{ group }}', name))
+            )
+        else json_extract({{ document }}, '$.*[*]')
+    end
+{%- endmacro %}

@@ -34,6 +34,13 @@ breakdown_by_cohort_export as (
 
 ),
 
+coin_cohort_metrics as (
+
+    select * from {{ ref('stg_coin_cohort_metrics') }}
+    where {{ is_new_load() }}
+
+),
+
 observations as (
 
     select
@@ -102,6 +109,29 @@ observations as (
         _fetched_at,
         _load_seq
     from breakdown_by_cohort_export
+
+    union all
+
+    select
+        'coin_cohort_metrics' as dataset,
+        coin,
+        cohort_id,
+        snapshot_at,
+        'payload' as snapshot_at_basis,
+        position_count,
+        long_position_count,
+        short_position_count,
+        gross_value_usd,
+        long_value_usd,
+        short_value_usd,
+        cast(null as double) as reported_long_fraction,
+        cast(null as double) as near_liquidation_value_usd,
+        cast(null as bigint) as past_position_count,
+        cast(null as double) as past_gross_value_usd,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from coin_cohort_metrics
 
 ),
 

@@ -9,7 +9,7 @@
 {%- set keys = ['dataset', 'coin', 'snapshot_at'] -%}
 {%- set measures = [
     'snapshot_at_basis', 'position_count', 'long_position_count', 'short_position_count', 'gross_value_usd',
-    'long_value_usd', 'short_value_usd', 'is_on_grid',
+    'long_value_usd', 'short_value_usd', 'is_on_grid', 'gross_size', 'long_size', 'funding_usd', 'unrealized_pnl_usd',
 ] %}
 
 with coins as (
@@ -22,6 +22,13 @@ with coins as (
 position_metrics_export as (
 
     select * from {{ ref('stg_position_metrics_export') }}
+    where {{ is_new_load() }}
+
+),
+
+coin_metrics as (
+
+    select * from {{ ref('stg_coin_metrics') }}
     where {{ is_new_load() }}
 
 ),
@@ -40,6 +47,10 @@ observations as (
         long_value_usd,
         short_value_usd,
         false as is_on_grid,
+        cast(null as double) as gross_size,
+        cast(null as double) as long_size,
+        cast(null as double) as funding_usd,
+        cast(null as double) as unrealized_pnl_usd,
         _payload_id,
         _fetched_at,
         _load_seq
@@ -59,10 +70,37 @@ observations as (
         long_value_usd,
         short_value_usd,
         is_on_grid,
+        cast(null as double) as gross_size,
+        cast(null as double) as long_size,
+        cast(null as double) as funding_usd,
+        cast(null as double) as unrealized_pnl_usd,
         _payload_id,
         _fetched_at,
         _load_seq
     from position_metrics_export
+
+    union all
+
+    select
+        'coin_metrics' as dataset,
+        coin,
+        snapshot_at,
+        'payload' as snapshot_at_basis,
+        position_count,
+        long_position_count,
+        short_position_count,
+        gross_value_usd,
+        long_value_usd,
+        short_value_usd,
+        false as is_on_grid,
+        gross_size,
+        long_size,
+        funding_usd,
+        unrealized_pnl_usd,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from coin_metrics
 
 ),
 
@@ -81,6 +119,10 @@ select
     long_value_usd,
     short_value_usd,
     is_on_grid,
+    gross_size,
+    long_size,
+    funding_usd,
+    unrealized_pnl_usd,
     first_known_at,
     last_known_at,
     first_payload_id,

@@ -6,17 +6,20 @@
     )
 }}
 
-with snapshots as (
+with changed as (
 
-    select * from {{ ref('int_snapshot_payloads') }}
+    select distinct snapshot_at
+    from {{ ref('int_snapshot_payloads') }}
     where dataset = 'order_snapshots' and {{ is_new_load('newest_load_seq') }}
 
 ),
 
-orders as (
+-- A mark may have come twice: as a coin's file or pages, and as the file of the whole exchange.
+snapshots as (
 
-    select * from {{ ref('stg_order_snapshots') }}
-    where _load_seq in (select load_seq from snapshots)
+    select *
+    from {{ ref('int_snapshot_payloads') }}
+    where dataset = 'order_snapshots' and snapshot_at in (select changed.snapshot_at from changed)
 
 ),
 
@@ -24,21 +27,29 @@ counted as (
 
     select
         _load_seq,
+        coin,
         max(height) as block_height,
-        count(distinct order_id) filter (where not is_foreign) as order_count
-    from orders
-    group by _load_seq
+        count(*) as row_count,
+        count(distinct order_id) as order_count
+    from {{ ref('stg_order_snapshots') }}
+    where not is_foreign and _load_seq in (select snapshots.load_seq from snapshots)
+    group by _load_seq, coin
 
 )
 
 select
-    snapshots.scope as coin,
+    counted.coin,
     snapshots.snapshot_at,
     counted.block_height,
+    counted.row_count,
     counted.order_count,
     snapshots.known_at,
     snapshots.payload_id,
     snapshots.load_seq,
-    snapshots.newest_load_seq as _load_seq
+    max(snapshots.newest_load_seq) over (partition by counted.coin, snapshots.snapshot_at) as _load_seq
 from snapshots
 inner join counted on snapshots.load_seq = counted._load_seq
+qualify
+    row_number() over (
+        partition by counted.coin, snapshots.snapshot_at order by snapshots.known_at desc, snapshots.payload_id desc
+    ) = 1

@@ -21,7 +21,7 @@ with listed as (
 
 select
     listed.coin,
-    case when contains(listed.coin, ':') then split_part(listed.coin, ':', 1) else 'main' end as dex,
+    {{ dex_of('listed.coin') }} as dex,
     case when contains(listed.coin, ':') then split_part(listed.coin, ':', 2) else listed.coin end as symbol,
     {% if is_incremental() -%}
     least(listed.first_seen_at, known.first_seen_at) as first_seen_at,

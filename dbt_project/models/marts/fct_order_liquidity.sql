@@ -17,7 +17,7 @@ orders as (
 
     select * from {{ ref('stg_order_snapshots') }}
     where not is_foreign and _load_seq in (select snapshots.load_seq from snapshots)
-    qualify row_number() over (partition by _load_seq, order_id order by _row_number) = 1
+    qualify row_number() over (partition by _load_seq, coin, order_id order by _row_number) = 1
 
 ),
 
@@ -25,12 +25,13 @@ mids as (
 
     select
         _load_seq,
+        coin,
         (
             max(limit_price) filter (where side = 'buy' and not is_trigger)
             + min(limit_price) filter (where side = 'sell' and not is_trigger)
         ) / 2 as mid_price
     from orders
-    group by _load_seq
+    group by _load_seq, coin
 
 ),
 
@@ -41,7 +42,7 @@ priced as (
         mids.mid_price,
         coalesce(case when orders.is_trigger then orders.trigger_price end, orders.limit_price) as price
     from orders
-    inner join mids on orders._load_seq = mids._load_seq
+    inner join mids on orders._load_seq = mids._load_seq and orders.coin = mids.coin
 
 ),
 
@@ -82,7 +83,7 @@ select
     any_value(snapshots.payload_id) as payload_id,
     max(snapshots._load_seq) as _load_seq
 from snapshots
-inner join bounded on snapshots.load_seq = bounded._load_seq
+inner join bounded on snapshots.load_seq = bounded._load_seq and snapshots.coin = bounded.coin
 group by
     snapshots.snapshot_at,
     snapshots.coin,

@@ -56,7 +56,7 @@ orders as (
 
     select * from {{ ref('stg_order_snapshots') }}
     where not is_foreign and _load_seq in (select replayed.load_seq from replayed)
-    qualify row_number() over (partition by _load_seq, order_id order by _row_number) = 1
+    qualify row_number() over (partition by _load_seq, coin, order_id order by _row_number) = 1
 
 ),
 
@@ -93,7 +93,7 @@ observations as (
         false as is_recorded,
         cast(null as timestamp) as recorded_to_at
     from replayed
-    inner join orders on replayed.load_seq = orders._load_seq
+    inner join orders on replayed.load_seq = orders._load_seq and replayed.coin = orders.coin
     {%- if is_incremental() %}
 
     union all

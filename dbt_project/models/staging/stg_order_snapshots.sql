@@ -8,7 +8,7 @@ renamed as (
 
     select
         coin,
-        coin <> _scope as is_foreign,
+        _scope <> '' and coin <> _scope as is_foreign,
         oid as order_id,
         nullif(address, '') as address,
         case side when 'B' then 'buy' when 'A' then 'sell' else side end as side,

@@ -1,0 +1,558 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key=['source', 'scope', 'snapshot_at', 'measure'],
+    )
+}}
+
+with coin_metrics as (
+
+    select * from {{ ref('fct_coin_metrics') }}
+    where {{ is_new_load() }}
+
+),
+
+cohort_metrics as (
+
+    select * from {{ ref('fct_cohort_metrics') }}
+    where {{ is_new_load() }}
+
+),
+
+bucket_metrics as (
+
+    select * from {{ ref('fct_size_bucket_metrics') }}
+    where {{ is_new_load() }}
+
+),
+
+market_metrics as (
+
+    select * from {{ ref('fct_market_metrics') }}
+    where {{ is_new_load() }}
+
+),
+
+order_snapshots as (
+
+    select * from {{ ref('int_order_snapshots') }}
+    where {{ is_new_load() }}
+
+),
+
+announced as (
+
+    select * from {{ ref('stg_latest_order_snapshot') }}
+    where {{ is_new_load() }}
+
+),
+
+open_positions as (
+
+    select * from {{ ref('fct_open_positions') }}
+    where {{ is_new_load() }}
+
+),
+
+-- Bins and positions may come in either order: a bin's positions are counted once both are there.
+new_bins as (
+
+    select distinct
+        bins.coin,
+        bins.snapshot_at
+    from {{ ref('fct_liquidation_heatmap') }} as bins
+    where {{ is_new_load('bins._load_seq') }}
+    union
+    select distinct
+        open_positions.coin,
+        open_positions.snapshot_at
+    from open_positions
+
+),
+
+liquidation_bins as (
+
+    select bins.*
+    from {{ ref('fct_liquidation_heatmap') }} as bins
+    semi join new_bins on bins.coin = new_bins.coin and bins.snapshot_at = new_bins.snapshot_at
+
+),
+
+binned_positions as (
+
+    select
+        liquidation_bins.bin_index,
+        positions.coin,
+        positions.snapshot_at,
+        positions.position_id,
+        positions.value_usd,
+        positions.payload_id,
+        positions.known_at,
+        greatest(positions._load_seq, liquidation_bins._load_seq) as _load_seq
+    from liquidation_bins
+    inner join {{ ref('fct_open_positions') }} as positions
+        on
+            liquidation_bins.coin = positions.coin
+            and liquidation_bins.snapshot_at = positions.snapshot_at
+            and liquidation_bins.price_from <= positions.liquidation_price
+            and liquidation_bins.price_to > positions.liquidation_price
+
+),
+
+counted as (
+
+    select
+        'coins' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        0 as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from coin_metrics
+    where dataset = 'coins'
+    group by all
+
+    union all
+
+    select
+        'coins_sum' as source,
+        'market' as scope,
+        snapshot_at as snapshot_at,
+        0 as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from coin_metrics
+    where dataset = 'coins'
+    group by all
+
+    union all
+
+    select
+        'position_metrics_head' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        0 as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from coin_metrics
+    where dataset = 'position_metrics_export' and not is_on_grid
+    group by all
+
+    union all
+
+    select
+        'coin_metrics' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        0 as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from coin_metrics
+    where dataset = 'coin_metrics'
+    group by all
+
+    union all
+
+    select
+        'heatmap_by_size_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        cohort_id as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from cohort_metrics
+    where dataset = 'heatmap' and axis = 'size'
+    group by all
+
+    union all
+
+    select
+        'heatmap_by_pnl_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        cohort_id as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from cohort_metrics
+    where dataset = 'heatmap' and axis = 'pnl'
+    group by all
+
+    union all
+
+    select
+        'breakdown_by_size_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        cohort_id as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from cohort_metrics
+    where dataset = 'breakdown_by_cohort_export' and axis = 'size'
+    group by all
+
+    union all
+
+    select
+        'breakdown_by_pnl_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        cohort_id as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from cohort_metrics
+    where dataset = 'breakdown_by_cohort_export' and axis = 'pnl'
+    group by all
+
+    union all
+
+    select
+        'segment_metrics_by_size_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        cohort_id as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from cohort_metrics
+    where dataset = 'segment_metrics_export' and axis = 'size'
+    group by all
+
+    union all
+
+    select
+        'segment_metrics_by_pnl_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        cohort_id as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from cohort_metrics
+    where dataset = 'segment_metrics_export' and axis = 'pnl'
+    group by all
+
+    union all
+
+    select
+        'breakdown_by_bucket' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        size_bucket_id as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from bucket_metrics
+    where dataset = 'breakdown_by_size_export'
+    group by all
+
+    union all
+
+    select
+        'positions_by_bucket' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        size_bucket_id as part,
+        cast(count(*) as double) as position_count,
+        sum(value_usd order by position_id) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from open_positions
+    where true
+    group by all
+
+    union all
+
+    select
+        'positions_by_size_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        size_cohort_id as part,
+        cast(count(*) as double) as position_count,
+        sum(value_usd order by position_id) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from open_positions
+    where true
+    group by all
+
+    union all
+
+    select
+        'positions_by_pnl_cohort' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        pnl_cohort_id as part,
+        cast(count(*) as double) as position_count,
+        sum(value_usd order by position_id) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from open_positions
+    where true
+    group by all
+
+    union all
+
+    select
+        'market' as source,
+        'market' as scope,
+        snapshot_at as snapshot_at,
+        0 as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(gross_open_interest_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from market_metrics
+    where true
+    group by all
+
+    union all
+
+    select
+        'liquidation_bins' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        bin_index as part,
+        cast(sum(position_count) as double) as position_count,
+        sum(liquidation_value_usd) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from liquidation_bins
+    where position_count > 0
+    group by all
+
+    union all
+
+    select
+        'positions_by_bin' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        bin_index as part,
+        cast(count(*) as double) as position_count,
+        sum(value_usd order by position_id) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from binned_positions
+    where true
+    group by all
+
+),
+
+measured as (
+
+    select
+        * exclude (position_count, gross_value_usd),
+        unnest(['position_count', 'gross_value_usd']) as measure,
+        unnest([position_count, gross_value_usd]) as part_value
+    from counted
+
+    union all
+
+    select
+        'coins_long' as source,
+        coin as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'value_usd' as measure,
+        long_value_usd as part_value
+    from coin_metrics
+    where dataset = 'coins'
+
+    union all
+
+    select
+        'coins_short' as source,
+        coin as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'value_usd' as measure,
+        short_value_usd as part_value
+    from coin_metrics
+    where dataset = 'coins'
+
+    union all
+
+    select
+        'market_long' as source,
+        'market' as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'value_usd' as measure,
+        long_open_interest_usd as part_value
+    from market_metrics
+
+    union all
+
+    select
+        'market_short' as source,
+        'market' as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'value_usd' as measure,
+        short_open_interest_usd as part_value
+    from market_metrics
+
+    union all
+
+    select
+        case dataset when 'heatmap' then 'heatmap_fractions' else 'segment_metrics_fractions' end as source,
+        coin as scope,
+        snapshot_at,
+        cohort_id as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'long_fraction' as measure,
+        reported_long_fraction as part_value
+    from cohort_metrics
+    where dataset in ('heatmap', 'segment_metrics_export') and position_count > 0
+
+    union all
+
+    select
+        'order_rows' as source,
+        coin as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'order_count' as measure,
+        row_count as part_value
+    from order_snapshots
+
+    union all
+
+    select
+        'order_ids' as source,
+        coin as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'order_count' as measure,
+        order_count as part_value
+    from order_snapshots
+
+    union all
+
+    select
+        'order_times' as source,
+        coin as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'epoch_s' as measure,
+        epoch(snapshot_at) as part_value
+    from order_snapshots
+
+    union all
+
+    select
+        'order_marks' as source,
+        coin as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'epoch_s' as measure,
+        epoch(time_bucket(interval '5 minutes', snapshot_at)) as part_value
+    from order_snapshots
+
+    union all
+
+    select
+        'newest_order_snapshot' as source,
+        'market' as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        'epoch_s' as measure,
+        epoch(snapshot_at) as part_value
+    from order_snapshots
+    qualify row_number() over (partition by snapshot_at order by coin) = 1
+
+    union all
+
+    select
+        'announced_order_snapshot' as source,
+        'market' as scope,
+        order_snapshot_at as snapshot_at,
+        0 as part,
+        _payload_id as payload_id,
+        _fetched_at as known_at,
+        _load_seq,
+        'epoch_s' as measure,
+        epoch(order_snapshot_at) as part_value
+    from announced
+    qualify row_number() over (partition by order_snapshot_at order by _fetched_at, _payload_id) = 1
+
+)
+
+select
+    source,
+    scope,
+    snapshot_at,
+    measure,
+    map_from_entries(list(row(cast(part as integer), part_value) order by part)) as parts,
+    sum(part_value order by part) as total_value,
+    min(payload_id) as payload_id,
+    max(known_at) as known_at,
+    max(_load_seq) as _load_seq
+from measured
+where part_value is not null and part is not null
+group by source, scope, snapshot_at, measure

@@ -1,0 +1,28 @@
+with payloads as (
+
+    select * from {{ source('raw', 'coin_size_bucket_metrics') }}
+
+),
+
+metrics as (
+
+    select
+        {{ scope_rest('_scope') }} as requested_coin,
+        cast({{ scope_first('_scope') }} as integer) as size_bucket_id,
+        unnest(from_json(document -> '$.metrics', '["JSON"]')) as metric,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from payloads
+
+)
+
+select
+    requested_coin as coin,
+    size_bucket_id,
+    {{ coin_series_columns('metric') }},
+    _payload_id,
+    _fetched_at,
+    _load_seq
+from metrics
+where coalesce(metric ->> '$.coin', requested_coin) = requested_coin

@@ -1,0 +1,13 @@
+with payloads as (
+
+    select * from {{ source('raw', 'latest_order_snapshot') }}
+
+)
+
+select
+    cast(document ->> '$' as timestamp) as order_snapshot_at,
+    _slot,
+    _payload_id,
+    _fetched_at,
+    _load_seq
+from payloads

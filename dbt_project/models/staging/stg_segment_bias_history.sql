@@ -1,0 +1,28 @@
+with payloads as (
+
+    select * from {{ source('raw', 'segment_bias_history') }}
+
+),
+
+data_rows as (
+
+    select
+        cast({{ scope_first('_scope') }} as integer) as cohort_id,
+        {{ scope_rest('_scope') }} as recency,
+        from_json(document -> '$.historySnapshotStructure', '["VARCHAR"]') as column_names,
+        unnest(from_json(document -> '$.history', '[["VARCHAR"]]')) as row_values,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from payloads
+
+)
+
+select
+    cohort_id,
+    recency,
+    {{ bias_columns() }},
+    _payload_id,
+    _fetched_at,
+    _load_seq
+from data_rows

@@ -1,0 +1,56 @@
+with payloads as (
+
+    select * from {{ source('raw', 'segments_bias_export') }}
+
+),
+
+unwrapped as (
+
+    select
+        *,
+        {{ grouped_blocks('document', 'segmentId') }} as cohort_blocks
+    from payloads
+
+),
+
+blocks as (
+
+    select
+        unnest(cohort_blocks) as block,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from unwrapped
+
+),
+
+data_rows as (
+
+    select
+        cast(block ->> '$.segmentId' as integer) as cohort_id,
+        from_json(block -> '$.columns', '["VARCHAR"]') as declared_columns,
+        unnest(from_json(block -> '$.data', '[["VARCHAR"]]')) as row_values,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from blocks
+
+),
+
+aligned as (
+
+    select
+        *,
+        {{ aligned_columns('declared_columns', 'row_values') }} as column_names
+    from data_rows
+
+)
+
+select
+    cohort_id,
+    '24h' as recency,
+    {{ bias_columns() }},
+    _payload_id,
+    _fetched_at,
+    _load_seq
+from aligned

@@ -1,0 +1,29 @@
+with payloads as (
+
+    select * from {{ source('raw', 'wallets_equity_export') }}
+
+),
+
+data_rows as (
+
+    select
+        from_json(document -> '$.history.columns', '["VARCHAR"]') as column_names,
+        unnest(from_json(document -> '$.history.data', '[["VARCHAR"]]')) as row_values,
+        _payload_id,
+        _fetched_at,
+        _load_seq
+    from payloads
+
+)
+
+select
+    cast({{ value_of('timestamp') }} as timestamp) as snapshot_at,
+    cast({{ value_of('totalWalletsEquity') }} as double) as total_equity_usd,
+    cast({{ value_of('perpWalletsEquity') }} as double) as perp_equity_usd,
+    cast({{ value_of('spotWalletsEquity') }} as double) as spot_equity_usd,
+    cast({{ value_of('stakingWalletsEquity') }} as double) as staking_equity_usd,
+    cast({{ value_of('vaultWalletsEquity') }} as double) as vault_equity_usd,
+    _payload_id,
+    _fetched_at,
+    _load_seq
+from data_rows
