@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.settings import (
     SANDBOX_TOKEN,
@@ -44,18 +45,29 @@ def _spoken_errors() -> Iterator[None]:
     """Turn errors a person can mend into one line and an exit status."""
     from orchestration.hypertracker.errors import HyperTrackerError
     from warehouse.connection import WarehouseError
+    from warehouse.disk import DISK_FULL, is_disk_full
 
     try:
         yield
+    except typer.Exit:
+        raise
     except SettingsError as error:
-        err.print(f"htw: {error}", markup=False, soft_wrap=True)
+        _complain(str(error))
         raise typer.Exit(WRONG_USAGE) from None
-    except HyperTrackerError as error:
-        err.print(f"htw: {error}; {error.mend}", markup=False, soft_wrap=True)
+    except Exception as error:
+        if is_disk_full(error):
+            _complain(DISK_FULL)
+        elif isinstance(error, HyperTrackerError):
+            _complain(f"{error}; {error.mend}")
+        elif isinstance(error, WarehouseError | OSError):
+            _complain(str(error))
+        else:
+            raise
         raise typer.Exit(FAILED) from None
-    except (WarehouseError, OSError) as error:
-        err.print(f"htw: {_disk_words(error)}", markup=False, soft_wrap=True)
-        raise typer.Exit(FAILED) from None
+
+
+def _complain(text: str) -> None:
+    err.print(f"htw: {text}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -70,34 +82,43 @@ def poll(
 
 
 def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool) -> int:
-    from orchestration.clock import SystemClock
-    from orchestration.definitions import build_definitions, datasets_by_cadence
+    from orchestration.definitions import datasets_by_cadence
     from orchestration.reporting import gap_lines, read_status, status_json, status_table
-    from orchestration.runs import dagster_instance, run_slot
 
-    chosen = _known_datasets(settings, names)
-    moment = _slot_time(slot)
-    definitions, now, errors = build_definitions(settings), SystemClock().now(), []
-    instance = dagster_instance(settings.dagster_home)
-    due = {c: [d for d in group if d.name in chosen] for c, group in datasets_by_cadence(settings).items()}
-    for cadence, group in due.items():
-        if group:
-            at = _slot_for(cadence, moment, now)
-            with err.status(f"polling {', '.join(d.name for d in group)} for {at:%Y-%m-%d %H:%M} UTC"):
-                result = run_slot(definitions, cadence, at, group, instance)
-            errors += [] if result.succeeded else [result.error]
-    since = moment or now - max(cadence.step for cadence, group in due.items() if group)
-    polled = [dataset for group in due.values() for dataset in group]
-    statuses = read_status(settings.warehouse_file, polled, since, (moment or now) + timedelta(microseconds=1))
+    chosen, moment = _known_datasets(settings, names), _slot_time(slot)
+    grouped = {c: [d for d in group if d.name in chosen] for c, group in datasets_by_cadence(settings).items()}
+    due = {cadence: group for cadence, group in grouped.items() if group}
+    for cadence in due:
+        _slot_for(cadence, moment, datetime.now(UTC))
+    statuses, errors = [], []
+    for at, group, error in _poll_each(settings, due, moment):
+        statuses += read_status(settings.warehouse_file, group, at, at + timedelta(microseconds=1))
+        errors += [error] if error else []
     if as_json:
         out.print_json(json.dumps(status_json(statuses), default=str))
     else:
         out.print(status_table(statuses))
-        for line in [*gap_lines(statuses), *errors]:
-            err.print(line, markup=False, soft_wrap=True)
+    for line in [*([] if as_json else gap_lines(statuses)), *errors]:
+        err.print(line, markup=False, soft_wrap=True)
     if errors:
         return FAILED
     return SLOTS_MISSING if any(status.gaps for status in statuses) else DONE
+
+
+def _poll_each(
+    settings: Settings, due: dict[Cadence, list[Dataset]], moment: datetime | None
+) -> Iterator[tuple[datetime, list[Dataset], str]]:
+    """Run each cadence's job; the slot polled, its datasets, and what failed. Which slot is due is asked when its turn comes."""
+    from orchestration.definitions import build_definitions
+    from orchestration.runs import dagster_instance, run_slot
+
+    definitions = build_definitions(settings)
+    with dagster_instance(settings.dagster_home) as instance:
+        for cadence, group in due.items():
+            at = _slot_for(cadence, moment, datetime.now(UTC))
+            with err.status(f"polling {', '.join(d.name for d in group)} for {at:%Y-%m-%d %H:%M} UTC"):
+                result = run_slot(definitions, cadence, at, group, instance)
+            yield at, group, "" if result.succeeded else result.error
 
 
 @app.command()
@@ -113,14 +134,13 @@ def status(
         statuses = read_status(settings.warehouse_file, settings.wanted_datasets(), now - timedelta(hours=hours), now)
         if not statuses:
             err.print("nothing was polled yet; run `htw poll`")
-            raise typer.Exit(SLOTS_MISSING)
         if as_json:
             out.print_json(json.dumps(status_json(statuses), default=str))
-        else:
+        elif statuses:
             out.print(status_table(statuses))
             for line in gap_lines(statuses):
                 out.print(line, markup=False, soft_wrap=True)
-        raise typer.Exit(SLOTS_MISSING if any(status.gaps for status in statuses) else DONE)
+        raise typer.Exit(DONE if statuses and not any(status.gaps for status in statuses) else SLOTS_MISSING)
 
 
 @app.command()
@@ -137,7 +157,7 @@ def query(
         if as_csv:
             sys.stdout.write(frame.to_csv(index=False))
         elif as_json:
-            sys.stdout.write(frame.to_json(orient="records", date_format="iso") + "\n")
+            sys.stdout.write(frame.to_json(orient="records", date_format="iso", double_precision=15) + "\n")
         else:
             from orchestration.tables import frame_table
 
@@ -253,14 +273,6 @@ def _slot_for(cadence: Cadence, moment: datetime | None, now: datetime) -> datet
 
 def _published() -> Path:
     return load_offline_settings().published_file
-
-
-def _disk_words(error: Exception) -> str:
-    import errno
-
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full ({error.filename or 'HTW_DATA_DIR'}); free some space, then run the same command again"
-    return str(error)
 
 
 def main() -> None:

@@ -122,9 +122,13 @@ def _vault(vault: Vault) -> Finding:
 def _published(file: Path) -> Finding:
     if not file.exists():
         return Finding("published copy", False, "not there yet", "run `htw poll`")
+    return _guarded("published copy", lambda: _edition(file))
+
+
+def _edition(file: Path) -> str:
     with duckdb.connect(str(file.resolve()), read_only=True) as published:
         row = published.execute("select published_at from main.edition").fetchone()
-    return Finding("published copy", True, f"{file}, of {row[0]:%Y-%m-%d %H:%M:%S} UTC" if row else str(file))
+    return f"{file}, of {row[0]:%Y-%m-%d %H:%M:%S} UTC" if row else str(file)
 
 
 def _models() -> str:
@@ -135,7 +139,9 @@ def _models() -> str:
 def _guarded(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
-    except (WarehouseError, BuildError) as error:
-        return Finding(subject, False, str(error), "as it says")
+    except BuildError as error:
+        return Finding(subject, False, str(error), "mend the model it names, then run `htw doctor`")
+    except WarehouseError as error:
+        return Finding(subject, False, error.says, error.mend or "run `htw rebuild`")
     except duckdb.Error as error:
         return Finding(subject, False, str(error), "run `htw rebuild`")

@@ -10,10 +10,14 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from warehouse.connection import WarehouseError, open_writer, writer_lock
 from warehouse.publish import Mart
@@ -21,6 +25,7 @@ from warehouse.publish import Mart
 PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"
 TARGET_DIR = PROJECT_DIR / "target"
 MANIFEST_FILE = TARGET_DIR / "manifest.json"
+PARSED_FILE = TARGET_DIR / "partial_parse.msgpack"
 WAREHOUSE_VARIABLE = "HTW_WAREHOUSE_FILE"
 BUILDS_TABLE = "create table if not exists ops.whole_builds (fingerprint varchar)"
 SOURCE_KINDS = ("*.sql", "*.yml", "*.csv", "*.md")
@@ -46,14 +51,32 @@ class NodeResult:
 
 
 def prepare_manifest() -> dict[str, Any]:
-    """The dbt manifest, parsed anew when the project changed since; takes seconds then, milliseconds otherwise."""
+    """The dbt manifest, parsed anew when the project changed since; takes seconds then, milliseconds otherwise.
+
+    Safe in several processes at once: one parses, the others wait for it.
+    """
     if not _is_fresh():
-        with _dbt_environment(PROJECT_DIR / "parse" / "warehouse.duckdb"):
-            result = _runner().invoke(["parse", "--log-level", "none", *_folders(TARGET_DIR)])
-        if not result.success:
-            raise BuildError(f"dbt cannot read {PROJECT_DIR.name}: {result.exception}")
+        TARGET_DIR.mkdir(parents=True, exist_ok=True)
+        with FileLock(TARGET_DIR / "parse.lock"):
+            if not _is_fresh():
+                _parse()
     manifest: dict[str, Any] = json.loads(MANIFEST_FILE.read_text("utf-8"))
     return manifest
+
+
+def _parse() -> None:
+    """Parse aside and move the results in, so that nobody reads half a file. They are as old as the sources that were read."""
+    aside, begun_at = TARGET_DIR / "parsing", time.time()
+    aside.mkdir(exist_ok=True)
+    if PARSED_FILE.exists():
+        shutil.copyfile(PARSED_FILE, aside / PARSED_FILE.name)
+    with _dbt_environment(PROJECT_DIR / "parse" / "warehouse.duckdb"):
+        result = _runner().invoke(["parse", "--log-level", "none", *_folders(aside)])
+    if not result.success:
+        raise BuildError(f"dbt cannot read {PROJECT_DIR.name}: {result.exception}")
+    os.utime(aside / MANIFEST_FILE.name, (begun_at, begun_at))
+    for file in (PARSED_FILE, MANIFEST_FILE):
+        (aside / file.name).replace(file)
 
 
 def build(warehouse_file: Path, target_dir: Path, select: Sequence[str] = (), full_refresh: bool = False) -> list[NodeResult]:
@@ -140,7 +163,7 @@ def _node_result(result: Any) -> NodeResult:
 
 
 def _is_fresh() -> bool:
-    if not MANIFEST_FILE.exists() or not (TARGET_DIR / "partial_parse.msgpack").exists():
+    if not MANIFEST_FILE.exists() or not PARSED_FILE.exists():
         return False
     parsed_at = MANIFEST_FILE.stat().st_mtime
     folders = [path for path in PROJECT_DIR.iterdir() if path.is_dir() and path.name not in ("target", "logs")]
@@ -152,7 +175,7 @@ def _is_fresh() -> bool:
 def _stored_manifest() -> Any:
     from dbt.contracts.graph.manifest import Manifest
 
-    manifest = Manifest.from_msgpack((TARGET_DIR / "partial_parse.msgpack").read_bytes())
+    manifest = Manifest.from_msgpack(PARSED_FILE.read_bytes())
     manifest.build_flat_graph()
     return manifest
 

@@ -17,6 +17,7 @@ from orchestration.hypertracker.endpoint import Dataset
 from orchestration.jobs import job_name
 from orchestration.partitions import slot_key
 from orchestration.planning.slots import Cadence
+from warehouse.disk import DISK_FULL, says_disk_full
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -57,13 +58,12 @@ def write_dagster_config(home: Path) -> None:
 
 
 def _first_error(outcome: dg.ExecuteInProcessResult) -> str:
-    for event in outcome.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            failure = data.user_failure_data
-            if failure is not None and failure.description:
-                return failure.description
-            if data.error is not None:
-                cause = data.error.cause or data.error
-                return cause.message.strip().removeprefix(f"{cause.cls_name}: ")
+    failures = [event.step_failure_data for event in outcome.all_events if event.is_step_failure]
+    for data in failures:
+        if data.user_failure_data is not None and data.user_failure_data.description:
+            return data.user_failure_data.description
+        if data.error is not None:
+            cause = data.error.cause or data.error
+            message = cause.message.strip().removeprefix(f"{cause.cls_name}: ")
+            return DISK_FULL if says_disk_full(data.error.to_string()) else message
     return "the run failed; its log is in the Dagster UI"

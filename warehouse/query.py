@@ -29,6 +29,7 @@ def query(file: Path, sql: str) -> pd.DataFrame:
     """The result of one statement over the published marts. Raises `WarehouseError` with DuckDB's words."""
     with connect_published(file) as connection:
         try:
-            return connection.sql(sql).df() if connection.sql(sql) is not None else pd.DataFrame()
+            relation = connection.sql(sql)
+            return pd.DataFrame() if relation is None else relation.df()
         except duckdb.Error as error:
             raise WarehouseError(str(error).strip()) from error
