@@ -209,11 +209,10 @@ class Client(Generic[StoredT]):
         A body that cannot be data is asked for again, because most of it is perishable; the last one is kept as it is.
         """
         await self._wait_for_turn()
-        tally.requests += 1
         watch = BodyWatch(dataset.cap_bytes - tally.kept_bytes)
         with _transport_errors(self._api_url.host), store.new_body() as target:
             body = _Watched(target, watch)
-            async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": dataset.accept}) as answer:
+            async with self._asked(path, params, dataset.accept, tally) as answer:
                 link = await self._take(answer, body, dataset, tally)
             if link is not None:
                 await self._download(link, body, dataset.cap_bytes, tally)
@@ -222,6 +221,17 @@ class Client(Generic[StoredT]):
                 tally.stale_links += 1
                 raise DoubtfulBodyError(f"the answer cannot be data: {tally.doubt}")
             return target.finish()
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, path: str, params: dict[str, str], accept: str, tally: Tally) -> AsyncIterator[httpx.Response]:
+        """The answer to one counted request. Without a connection the provider counts nothing, and neither does the tally."""
+        tally.requests += 1
+        try:
+            async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": accept}) as answer:
+                yield answer
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            tally.requests -= 1
+            raise
 
     async def _take(self, answer: httpx.Response, body: _Watched, dataset: Dataset, tally: Tally) -> str | None:
         """Store an inline body, or give the link that the answer holds."""

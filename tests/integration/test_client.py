@@ -6,19 +6,20 @@ provider counted as many requests as the client, that storage saw no token, and 
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from orchestration.hypertracker.client import Bounds
+from orchestration.hypertracker.client import ApiAccess, Bounds, Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.errors import (
     BadRequestError,
@@ -223,14 +224,13 @@ def test_waiting_and_asking_again_end_at_the_deadline_too(ask: Asker, spoil: Spo
     assert answer.requests == 1
 
 
-def test_a_refused_connection_is_a_transport_error(ask: Asker) -> None:
+def test_a_refused_connection_is_tried_again_and_costs_nothing(ask: Asker, caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        dataset, closed = BY_NAME["coins"], f"http://127.0.0.1:{unheard.getsockname()[1]}"
-        ask.expects_no_server = True
-        answer = ask(dataset, base_url=closed)
+        answer = ask("coins", base_url=f"http://127.0.0.1:{unheard.getsockname()[1]}")
     assert type(answer.error) is TransportError
-    assert answer.requests == 5
+    assert caplog.text.count("asking again") == 4
+    assert answer.requests == 0
 
 
 # How a 429 says to wait: headers, body, the seconds.
@@ -333,3 +333,39 @@ def test_connections_are_used_again_also_after_redirects(ask: Asker, caplog: pyt
     ask.together([("open_positions", "BTC"), ("open_positions", "ETH"), ("open_positions", "BTC")], connections=1)
     opened = [record for record in caplog.records if record.getMessage().startswith("connect_tcp.started")]
     assert len(opened) == 2
+
+
+def time_told(provider: Sandbox, token: str = "") -> datetime | None:
+    async def told() -> datetime | None:
+        access = ApiAccess(provider.api_url, SecretStr(token or provider.token))
+        async with Client[Any](access, replace(QUICK, read_s=0.3)) as client:
+            return await client.server_time()
+
+    return asyncio.run(told())
+
+
+def test_the_providers_time_is_told_where_it_says(provider: Sandbox, spoil: Spoil) -> None:
+    assert time_told(provider) == NOON
+    spoil("headers", headers={"Date": "soon"})
+    assert time_told(provider) is None
+
+
+# Why the provider's time cannot be had: kind of fault, parameters.
+TIMELESS: dict[str, tuple[str, dict[str, Any], type[Exception]]] = {
+    "503": ("status", {"status": 503}, ServerError),
+    "reset": ("reset", {}, TransportError),
+    "silence": ("slow", {"delay_s": 0.6}, TransportError),
+}
+
+
+@pytest.mark.parametrize("case", TIMELESS, ids=str)
+def test_the_providers_time_fails_with_a_typed_error(provider: Sandbox, spoil: Spoil, case: str) -> None:
+    kind, given, error = TIMELESS[case]
+    spoil(kind, **given)
+    with pytest.raises(error):
+        time_told(provider)
+
+
+def test_asking_for_the_time_proves_the_token(provider: Sandbox) -> None:
+    with pytest.raises(TokenError):
+        time_told(provider, "not-the-token")
