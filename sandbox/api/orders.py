@@ -184,10 +184,22 @@ def _numbers(column: list[Any]) -> list[Any]:
     return column
 
 
+def _records(rows: OrderRows) -> list[dict[str, Any]]:
+    columns = rows.columns()
+    columns["children"] = [[] for _ in rows.oid]
+    records = [{name: columns[name][place] for name in _FIELDS} for place in range(len(rows.oid))]
+    return [{name: number(value) if isinstance(value, float) else value for name, value in row.items()} for row in records]
+
+
 def _with_children(columns: dict[str, list[Any]], rows: OrderRows) -> list[str]:
-    """Give each order's linked orders as JSON: a few limit orders have a take-profit that closes them."""
+    """Give each order's linked orders as JSON: a few limit orders have a take-profit that closes them, or an order that
+    stands in the snapshot on its own too."""
     children = ["[]"] * len(rows.oid)
+    repeated = _records(rows.repeated) if rows.repeated else []
     for place in (place for place, has_child in enumerate(rows.has_child) if has_child):
+        if rows.repeats[place] >= 0:
+            children[place] = to_json([repeated[rows.repeats[place]]]).decode()
+            continue
         parent = {name: column[place] for name, column in columns.items()}
         changes = {
             "oid": parent["oid"] + _CHILD_OID_OFFSET,

@@ -33,6 +33,10 @@ _MARKETS_KEPT = 3
 _COINS_KEPT = 700
 _TRIGGER_SHARE = 0.15
 _TPSL_SHARE = 0.05
+_CHILD_SHARE = 0.02
+_PARENT_KIND = _TRIGGER_SHARE + _CHILD_SHARE / 2
+_CHILD_KIND = (_TPSL_SHARE + _TRIGGER_SHARE) / 2
+_ORDERS_BEFORE_A_PAIR = 1
 
 
 def published_mark(moment_ms: int) -> int:
@@ -55,7 +59,11 @@ class OrderKeys:
 
 @dataclass(frozen=True)
 class OrderRows:
-    """The orders of one snapshot, one entry an order, oldest placed first; prices in USD, sizes in coin units."""
+    """The orders of one snapshot, one entry an order, oldest placed first; prices in USD, sizes in coin units.
+
+    `repeated` are linked orders that stand in the snapshot on their own too, `repeats` the place in it of each order's
+    linked one, -1 for none; `has_child` also marks orders whose linked one stands nowhere else.
+    """
 
     mark: int
     coin: list[str]
@@ -75,6 +83,8 @@ class OrderRows:
     builder: list[str]
     builder_fee: list[int]
     has_child: list[bool]
+    repeats: list[int]
+    repeated: OrderRows | None
 
     @property
     def height(self) -> int:
@@ -141,9 +151,19 @@ class OrderBook:
         life[self._starts[:-1]] = _ETERNAL_MARKS
         self._phase[self._starts[:-1]] = 0
         self._life_marks = life
+        self._link_pairs(counts)
         self._fill_marks = log_uniform(200, 8_000, seed, 63, slot).astype(np.int64)
         self._markets = Cache(_MARKETS_KEPT)
         self._by_coin = Cache(_COINS_KEPT)
+
+    def _link_pairs(self, counts: Array) -> None:
+        """Let the third order of each coin be linked to the second: the same owner, the same life, the other side."""
+        parents = self._starts[:-1][counts >= _ORDERS_BEFORE_A_PAIR + 2] + _ORDERS_BEFORE_A_PAIR
+        self._head = np.arange(len(self._coin))
+        self._head[parents + 1] = parents
+        self._is_parent, self._is_child = np.zeros((2, len(self._coin)), dtype=bool)
+        self._is_parent[parents] = self._is_child[parents + 1] = True
+        self._life_marks[parents + 1], self._phase[parents + 1] = self._life_marks[parents], self._phase[parents]
 
     def keys(self, mark: int, code: int | None = None) -> OrderKeys:
         """Give the keys of a mark's orders, of one coin or of all, oldest placed first."""
@@ -156,7 +176,7 @@ class OrderBook:
 
     def wallets_of(self, keys: OrderKeys) -> Array:
         """Give the owners of orders."""
-        return integers(self._wallets.count, self._seed, 72, keys.slot, keys.life)
+        return integers(self._wallets.count, self._seed, 72, self._head[keys.slot], keys.life)
 
     def oids_of(self, keys: OrderKeys) -> Array:
         """Give order ids: unique, and rising with the time of placement, as real ones do."""
@@ -169,7 +189,14 @@ class OrderBook:
         return np.where(is_trigger, np.array(TRIGGER_TYPES, dtype=object)[kind], "Limit")
 
     def _kinds_of(self, keys: OrderKeys) -> Array:
-        return unit(self._seed, 67, keys.slot, keys.life)
+        kind = unit(self._seed, 67, keys.slot, keys.life)
+        kind = np.where(self._is_parent[keys.slot], _PARENT_KIND, kind)
+        return np.where(self._is_child[keys.slot], _CHILD_KIND, kind)
+
+    def _children_of(self, keys: OrderKeys) -> OrderKeys:
+        chosen = self._is_parent[keys.slot]
+        slot, life = keys.slot[chosen] + 1, keys.life[chosen]
+        return OrderKeys(slot, life, self._placed_ms(slot, life))
 
     def _sort(self, mark: int, code: int | None) -> OrderKeys:
         first, last = (0, len(self._coin)) if code is None else self._starts[code : code + 2]
@@ -190,12 +217,13 @@ class OrderBook:
         """Give all fields of some orders of a mark."""
         seed, slot, life, placed = self._seed, keys.slot, keys.life, keys.placed_ms
         coin = self._coin[slot]
-        is_buy = unit(seed, 66, slot, life) < 0.5
+        is_buy = (unit(seed, 66, self._head[slot], life) < 0.5) ^ self._is_child[slot]
         kind = self._kinds_of(keys)
         is_trigger, is_tpsl = kind < _TRIGGER_SHARE, kind < _TPSL_SHARE
         price = self._prices(coin, placed, is_buy, slot, life)
         sz, orig = self._sizes(mark, slot, life, placed, price)
         built = unit(seed, 75, slot, life) < 0.05
+        is_parent = self._is_parent[slot]
         return OrderRows(
             mark=mark,
             coin=np.array(self._coins.names, dtype=object)[coin].tolist(),
@@ -214,7 +242,9 @@ class OrderBook:
             cloid=_cloids(seed, slot, life),
             builder=np.where(built, "0x" + "b" * 40, "").tolist(),
             builder_fee=np.where(built, 10, 0).tolist(),
-            has_child=((kind > _TRIGGER_SHARE) & (kind < _TRIGGER_SHARE + 0.02)).tolist(),
+            has_child=((kind > _TRIGGER_SHARE) & (kind < _TRIGGER_SHARE + _CHILD_SHARE)).tolist(),
+            repeats=np.where(is_parent, np.cumsum(is_parent) - 1, -1).tolist(),
+            repeated=self.draw(mark, self._children_of(keys)) if is_parent.any() else None,
         )
 
     def _prices(self, coin: Array, placed: Array, is_buy: Array, slot: Array, life: Array) -> Array:
