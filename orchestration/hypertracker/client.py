@@ -1,7 +1,8 @@
 """Asking the API and downloading what it hands over, in one step, within bounds.
 
 Belongs here: requests, retries, redirects and links, streaming to a body store. Does not: what a status means (`answers`),
-where links may lead (`links`), where bytes are kept (a `BodyStore`, which the vault gives), or when to ask (`collecting`).
+where links may lead (`links`), how httpx is held within bounds (`transport`), where bytes are kept (a `BodyStore`, which the
+vault gives), or when to ask (`collecting`).
 
 Two HTTP clients: one carries the token and only ever talks to the API host; the other knows no token and fetches
 pre-signed links, which live seconds and are never kept or logged.
@@ -13,11 +14,9 @@ import asyncio
 import contextlib
 import json
 import logging
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from types import MappingProxyType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -35,16 +34,14 @@ from orchestration.hypertracker.errors import (
     HyperTrackerError,
     NotFoundError,
     RateLimitedError,
-    ServerError,
-    TooLargeError,
     TransientError,
-    TransportError,
     UnsafeLinkError,
 )
 from orchestration.hypertracker.inspection import UTF8_BOM, BodyWatch
-from orchestration.hypertracker.links import is_loopback, joined, safe_link
+from orchestration.hypertracker.links import is_loopback, safe_link
 from orchestration.hypertracker.paging import pager_for
 from orchestration.hypertracker.redaction import install_redaction
+from orchestration.hypertracker.transport import beginning, capped, certificates, check_location, deadline, transport_errors
 
 LOGGER = logging.getLogger("hypertracker")
 FIRST_WAIT_S = 0.5
@@ -52,9 +49,6 @@ LONGEST_WAIT_S = 20.0
 MOST_FRESH_LINKS = 2
 MOST_HOPS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
-# What httpx inflates of its own accord: of these one at a time, because two multiply what a small body becomes.
-INFLATED_CODINGS = {"gzip", "deflate", "br", "zstd"}
-ERROR_BODY_BYTES = 4096
 LINK_BODY_BYTES = 16_384
 API_PREFIX = "/api/external"
 STATUS_PATH = "/hypertracker/state/status"
@@ -140,8 +134,8 @@ class Client(Generic[StoredT]):
             headers={"Accept-Encoding": "gzip", **headers},
             timeout=httpx.Timeout(self._bounds.read_s, connect=self._bounds.connect_s, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            verify=_certificates(),
-            event_hooks={"response": [_check_location]},
+            verify=certificates(),
+            event_hooks={"response": [check_location]},
             # A proxy from the environment must not see traffic that never leaves this machine.
             trust_env=not is_loopback(self._api_url.host),
         )
@@ -160,7 +154,7 @@ class Client(Generic[StoredT]):
 
         Raises the errors of `errors`; nothing of a failed attempt stays in the store but the pages before it, unnamed.
         """
-        async with self._places, _deadline(self._bounds.deadline_s):
+        async with self._places, deadline(self._bounds.deadline_s):
             *others, last = dataset.url_paths(scope, slot)
             for path in others:
                 with contextlib.suppress(NotFoundError, BadRequestError):
@@ -181,8 +175,8 @@ class Client(Generic[StoredT]):
 
     async def server_time(self) -> datetime | None:
         """The API's present (UTC), by one request that also proves the token; None where it does not say."""
-        with _transport_errors(self._api_url.host):
-            async with _deadline(self._bounds.deadline_s), self._api.stream("GET", API_PREFIX + STATUS_PATH) as answer:
+        with transport_errors(self._api_url.host):
+            async with deadline(self._bounds.deadline_s), self._api.stream("GET", API_PREFIX + STATUS_PATH) as answer:
                 if answer.status_code != 200:
                     raise await self._refusal(answer)
                 return said_time(answer.headers.get("date"))
@@ -210,7 +204,7 @@ class Client(Generic[StoredT]):
         """
         await self._wait_for_turn()
         watch = BodyWatch(dataset.cap_bytes - tally.kept_bytes)
-        with _transport_errors(self._api_url.host), store.new_body() as target:
+        with transport_errors(self._api_url.host), store.new_body() as target:
             body = _Watched(target, watch)
             async with self._asked(path, params, dataset.accept, tally) as answer:
                 link = await self._take(answer, body, dataset, tally)
@@ -236,11 +230,11 @@ class Client(Generic[StoredT]):
     async def _take(self, answer: httpx.Response, body: _Watched, dataset: Dataset, tally: Tally) -> str | None:
         """Store an inline body, or give the link that the answer holds."""
         if answer.status_code in REDIRECTS and "location" in answer.headers:
-            await _beginning(answer)  # a connection whose answer was read can be used again
+            await beginning(answer)  # a connection whose answer was read can be used again
             return answer.headers["location"]
         if answer.status_code != 200:
             raise await self._refusal(answer)
-        chunks = _capped(answer, dataset.cap_bytes)
+        chunks = capped(answer, dataset.cap_bytes)
         first = b""
         async for chunk in chunks:
             first += chunk
@@ -269,13 +263,13 @@ class Client(Generic[StoredT]):
 
     async def _follow(self, url: httpx.URL, body: _Watched, cap_bytes: int) -> str | None:
         """Store what is behind one address, or give the address that storage names instead."""
-        with _transport_errors(url.host):
+        with transport_errors(url.host):
             async with self._storage.stream("GET", url) as answer:
                 if answer.status_code in REDIRECTS and "location" in answer.headers:
                     return answer.headers["location"]
                 if answer.status_code != 200:
                     raise storage_error(answer.status_code)
-                async for chunk in _capped(answer, cap_bytes):
+                async for chunk in capped(answer, cap_bytes):
                     body.write(chunk)
         return None
 
@@ -290,7 +284,7 @@ class Client(Generic[StoredT]):
 
     async def _refusal(self, answer: httpx.Response) -> HyperTrackerError:
         """The error for an answer that is neither body nor link; one worker's 429 keeps every worker of this client quiet."""
-        text = (await _beginning(answer)).replace(self._access.token.get_secret_value().encode(), b"***")
+        text = (await beginning(answer)).replace(self._access.token.get_secret_value().encode(), b"***")
         # A date to wait until is the provider's time, which our clock need not share.
         now = said_time(answer.headers.get("date")) or datetime.now(UTC)
         error = api_error(answer.status_code, answer.headers, text, now)
@@ -310,18 +304,6 @@ class _Watched:
     def write(self, chunk: bytes) -> None:
         self.watch.see(chunk)
         self.target.write(chunk)
-
-
-async def _check_location(answer: httpx.Response) -> None:
-    """httpx reads every `Location` before we do, and fails on what is no URL with errors that mean something else."""
-    if "location" in answer.headers:
-        joined(answer.request.url, answer.headers["location"])
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Whom to trust; reading it takes longer than most requests, so every client of the process shares it."""
-    return httpx.create_ssl_context()
 
 
 def _limiter(per_minute: int) -> AsyncLimiter | None:
@@ -349,64 +331,6 @@ def _note_retry(details: RetryDetails) -> None:
     LOGGER.info("asking again in %.1f s, attempt %d: %s", details.wait_for, details.retry_num + 1, details.caused_by)
 
 
-@contextlib.contextmanager
-def _transport_errors(host: str) -> Iterator[None]:
-    """httpx's errors as ours; their texts may hold a URL, so only the kind and the host are repeated."""
-    try:
-        yield
-    except httpx.InvalidURL:
-        raise UnsafeLinkError(f"{host} names an address that is no URL") from None
-    except httpx.HTTPError as error:
-        raise TransportError(f"{host}: {_words(error)}") from None
-
-
-def _words(error: httpx.HTTPError) -> str:
-    kinds: Sequence[tuple[type[Exception], str]] = (
-        (httpx.ConnectTimeout, "no connection in time"),
-        (httpx.ConnectError, "the connection is refused or the name is unknown"),
-        (httpx.TimeoutException, "silence for too long"),
-        (httpx.RemoteProtocolError, "the answer broke off or is no HTTP"),
-        (httpx.DecodingError, "the answer's compression is damaged"),
-    )
-    return next((words for kind, words in kinds if isinstance(error, kind)), type(error).__name__)
-
-
-@contextlib.asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise TransportError(f"not finished within {seconds:g} s") from None
-
-
-async def _capped(answer: httpx.Response, cap_bytes: int) -> AsyncIterator[bytes]:
-    """The body's bytes. Raises `TooLargeError` as soon as the announced or the received length is above the cap."""
-    codings = [coding.strip() for coding in answer.headers.get("content-encoding", "").lower().split(",")]
-    inflated = [coding for coding in codings if coding in INFLATED_CODINGS]
-    if inflated not in ([], ["gzip"], ["deflate"]):
-        raise ServerError(f"the answer is compressed as {', '.join(inflated)}, which nobody asked for")
-    total = int(answer.headers.get("content-length", "0")) if not inflated else 0
-    if total > cap_bytes:
-        raise TooLargeError(f"{total:,} bytes are announced, more than {cap_bytes:,}")
-    total = 0
-    async for chunk in answer.aiter_bytes():
-        total += len(chunk)
-        if total > cap_bytes:
-            raise TooLargeError(f"more than {cap_bytes:,} bytes")
-        yield chunk
-
-
-async def _beginning(answer: httpx.Response) -> bytes:
-    """The first bytes of an error body."""
-    text = b""
-    async for chunk in answer.aiter_bytes():
-        text += chunk
-        if len(text) >= ERROR_BODY_BYTES:
-            break
-    return text[:ERROR_BODY_BYTES]
-
-
 def _download_url(text: bytes, note: LinkNote | None, notes: dict[str, str]) -> str | None:
     """The `downloadUrl` of a JSON object that holds one, else None; what stands beside it goes into `notes`.
 
@@ -422,6 +346,8 @@ def _download_url(text: bytes, note: LinkNote | None, notes: dict[str, str]) -> 
         value = value[note.at]
         if not value:
             raise NotFoundError("the provider has nothing at or before that time")
+        if not isinstance(value, dict):
+            return None
         notes |= {name: str(value[name]) for name in (note.row_count, note.snapshot) if name in value}
     link = value.get("downloadUrl")
     return link if isinstance(link, str) else None

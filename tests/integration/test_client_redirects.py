@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestration.hypertracker.errors import LinkExpiredError, UnsafeLinkError
+from orchestration.hypertracker.datasets import OPEN_POSITIONS_HISTORY
+from orchestration.hypertracker.errors import LinkExpiredError, NotFoundError, UnsafeLinkError
 from sandbox import Sandbox
 from tests.integration.conftest import Asker
 
@@ -153,3 +154,23 @@ def test_stale_links_and_errors_of_the_api_share_the_attempts(ask: Asker, spoil:
     answer = ask("open_positions", "BTC")
     assert answer.body == expected
     assert answer.requests == 5
+
+
+def test_a_link_within_an_object_is_followed(ask: Asker) -> None:
+    answer = ask(OPEN_POSITIONS_HISTORY, "BTC")
+    assert answer.body.startswith(b"id,address")
+    assert answer.requests == 1
+
+
+def test_an_object_that_is_null_has_no_link(ask: Asker, spoil: Spoil) -> None:
+    spoil("merge", members={"snapshot": None})
+    answer = ask(OPEN_POSITIONS_HISTORY, "BTC")
+    assert type(answer.error) is NotFoundError
+    assert answer.requests == 1
+
+
+def test_an_object_that_is_none_is_kept_as_it_came(ask: Asker, spoil: Spoil) -> None:
+    spoil("merge", members={"snapshot": "soon"})
+    answer = ask(OPEN_POSITIONS_HISTORY, "BTC")
+    assert b'"snapshot":"soon"' in answer.body
+    assert answer.requests == 1
