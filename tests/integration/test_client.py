@@ -17,6 +17,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import stamina
 from pydantic import SecretStr
 
 from orchestration.hypertracker.client import ApiAccess, Bounds, Client
@@ -258,6 +259,16 @@ def test_a_429_waits_as_long_as_it_says(ask: Asker, spoil: Spoil, sent: Sent, ca
     assert answer.body == expected
     assert answer.requests == 2
     assert wait_s <= answer.seconds < wait_s + 2
+
+
+@pytest.mark.parametrize(("body", "words"), [({"retry_after": 0.3}, "in 0.3 s"), ({"retry_after": 0}, "in 0.1 s")], ids=str)
+def test_the_wait_after_a_429_is_no_longer_than_it_says(
+    ask: Asker, spoil: Spoil, caplog: pytest.LogCaptureFixture, body: dict[str, float], words: str
+) -> None:
+    stamina.set_testing(False)  # in testing no wait of a retry is told
+    spoil("status", count=1, status=429, body=body)
+    assert ask("coins", bounds=replace(QUICK, unsaid_wait_s=0.1)).error is None
+    assert f"asking again {words}" in caplog.text
 
 
 def test_a_429_that_stays_is_given_up(ask: Asker, spoil: Spoil) -> None:
