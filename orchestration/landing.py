@@ -72,7 +72,8 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
         return _note(connection, record, Judgement(Verdict(record.outcome), record.reason, record.mend), None)
     if doubt := _doubt(record):
         return _note(connection, record, doubt, None)
-    if repeated := ledger.repeated_payload(connection, record):
+    dated_by_us = snapshot_time(record, source_of(record), None)[0]
+    if repeated := ledger.repeated_payload(connection, record, dated_by_us):
         return _note(connection, record, Judgement(Verdict.UNCHANGED, "the same bytes as the slot before"), repeated)
     if ledger.is_loaded(connection, record.payload_id):
         return _note(connection, record, Judgement(Verdict.LOADED, "the same bytes as an earlier fetch"), record.payload_id)

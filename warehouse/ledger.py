@@ -97,16 +97,21 @@ def is_recorded(connection: duckdb.DuckDBPyConnection, fetch_id: str) -> bool:
     return bool(_one(connection, "select count(*) > 0 from ops.fetches where fetch_id = ?", fetch_id)[0])
 
 
-def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> str | None:
-    """The payload of the slot before, when it held the same bytes; else None."""
+def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, snapshot_at: datetime | None) -> str | None:
+    """The payload of the slot before, when it held the same bytes of the same snapshot; else None.
+
+    `snapshot_at` is what dates a payload that carries no time: the same bytes at another state are another snapshot.
+    """
     row = connection.execute(
-        """select p.payload_id, p.sha256
+        """select p.payload_id, p.sha256, p.snapshot_at
            from ops.fetches f join ops.payloads p using (payload_id)
            where f.dataset = ? and f.scope = ? and f.slot < ? and f.verdict in ('loaded', 'unchanged')
            order by f.slot desc, f.finished_at desc limit 1""",
         [record.dataset, record.scope, naive(record.slot)],
     ).fetchone()
-    return str(row[0]) if row and row[1] == record.content_sha256 else None
+    if row is None or row[1] != record.content_sha256:
+        return None
+    return str(row[0]) if snapshot_at is None or row[2] == naive(snapshot_at) else None
 
 
 def note_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, load_seq: int) -> None:

@@ -110,7 +110,7 @@
         where
             candidates.dataset not in ('{{ single_snapshot_datasets | join("', '") }}')
             or candidates.last_payload_id in (
-                select winners.payload_id
+                select winners.last_payload_id
                 from {{ ref('int_snapshot_payloads') }} as winners
                 where
                     winners.dataset in ('{{ single_snapshot_datasets | join("', '") }}')

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from orchestration.hypertracker.datasets import DATASETS
+from orchestration.hypertracker.endpoint import Dataset
 from orchestration.modelling import described_marts, prepare_manifest
 from orchestration.reporting import read_status
 from tests.pipeline.conftest import COINS, DAY, Day, dumped
@@ -16,9 +17,13 @@ from warehouse.connection import connect
 from warehouse.query import connect_published, query
 
 MARTS = (
-    "dim_cohort", "dim_coin", "dim_size_bucket", "fct_coin_metrics", "fct_cohort_metrics", "fct_liquidation_heatmap",
-    "fct_market_metrics", "fct_open_positions", "fct_order_liquidity", "fct_order_versions", "fct_size_bucket_metrics",
+    "dim_cohort", "dim_coin", "dim_size_bucket", "fct_cohort_bias", "fct_cohort_flows", "fct_cohort_metrics",
+    "fct_cohort_summary", "fct_coin_metrics", "fct_liquidation_heatmap", "fct_liquidation_risk", "fct_market_metrics",
+    "fct_open_positions", "fct_order_liquidity", "fct_order_versions", "fct_payload_keys", "fct_perp_pnl_leaderboard",
+    "fct_perp_volume", "fct_perp_volume_daily", "fct_positions", "fct_reconciliations", "fct_size_bucket_metrics",
+    "fct_wallet_equity", "fct_wallet_equity_highs",
 )  # fmt: skip
+EMPTY_ON_A_GOOD_DAY = ("fct_restatements",)
 
 
 @pytest.mark.parametrize("mart", MARTS)
@@ -34,7 +39,26 @@ def test_every_mart_is_published_with_rows_and_words(day: Day, mart: str) -> Non
 
 
 def test_the_marts_are_these(day: Day) -> None:
-    assert tuple(mart.name for mart in described_marts(prepare_manifest())) == tuple(sorted(MARTS))
+    assert tuple(mart.name for mart in described_marts(prepare_manifest())) == tuple(sorted((*MARTS, *EMPTY_ON_A_GOOD_DAY)))
+
+
+@pytest.mark.parametrize("dataset", [dataset for dataset in DATASETS if dataset.feeds], ids=lambda dataset: dataset.name)
+def test_every_dataset_has_rows_in_each_mart_it_feeds(day: Day, dataset: Dataset) -> None:
+    with connect(day.settings.warehouse_file, read_only=True) as connection:
+        for mart in dataset.feeds:
+            columns = [row[0] for row in connection.execute(f"describe marts.{mart}").fetchall()]
+            keys = [name for name in columns if name.endswith("payload_id")]
+            condition = " or ".join(f"{key} in (select payload_id from ops.payloads where dataset = $1)" for key in keys)
+            row = connection.execute(
+                f"select count(*) from marts.{mart} where {condition or '$1 <> $1'}" if keys else f"select count(*) from marts.{mart}",
+                [dataset.name] if keys else [],
+            ).fetchone()
+            assert row is not None
+            assert row[0] > 0, mart
+
+
+def test_only_the_state_feeds_no_mart_of_its_own() -> None:
+    assert [dataset.name for dataset in DATASETS if not dataset.feeds] == ["state_status"]
 
 
 def test_every_dataset_arrived_at_every_slot_asked(day: Day) -> None:

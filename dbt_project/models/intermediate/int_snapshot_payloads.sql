@@ -5,48 +5,35 @@ with payloads as (
 
 ),
 
-ranked as (
-
-    select
-        *,
-        row_number() over snapshots as preference,
-        max(load_seq) over snapshots as newest_load_seq
-    from payloads
-    window snapshots as (
-        partition by dataset, scope, snapshot_at
-        order by fetched_at desc, payload_id desc
-        rows between unbounded preceding and unbounded following
-    )
-
-),
-
-first_known as (
+-- The same bytes may have come more than once: they were known when they came first.
+contents as (
 
     select
         dataset,
         scope,
         snapshot_at,
         sha256,
-        min(fetched_at) as known_at
+        any_value(snapshot_at_basis) as snapshot_at_basis,
+        min(fetched_at) as known_at,
+        max(fetched_at) as last_known_at,
+        arg_min(payload_id, (fetched_at, payload_id)) as payload_id,
+        arg_max(payload_id, (fetched_at, payload_id)) as last_payload_id,
+        arg_min(load_seq, (fetched_at, payload_id)) as load_seq,
+        max(load_seq) as newest_load_seq
     from payloads
     group by dataset, scope, snapshot_at, sha256
 
 )
 
 select
-    ranked.dataset,
-    ranked.scope,
-    ranked.snapshot_at,
-    ranked.snapshot_at_basis,
-    ranked.payload_id,
-    first_known.known_at,
-    ranked.load_seq,
-    ranked.newest_load_seq
-from ranked
-inner join first_known
-    on
-        ranked.dataset = first_known.dataset
-        and ranked.scope = first_known.scope
-        and ranked.snapshot_at = first_known.snapshot_at
-        and ranked.sha256 = first_known.sha256
-where ranked.preference = 1
+    dataset,
+    scope,
+    snapshot_at,
+    snapshot_at_basis,
+    payload_id,
+    last_payload_id,
+    known_at,
+    load_seq,
+    max(newest_load_seq) over (partition by dataset, scope, snapshot_at) as newest_load_seq
+from contents
+qualify row_number() over (partition by dataset, scope, snapshot_at order by last_known_at desc, sha256 desc) = 1
