@@ -70,11 +70,12 @@ class Pipeline:
         target_dir = self.settings.data_dir / "dbt"
         return modelling.build(self.settings.warehouse_file, target_dir, select, full_refresh)
 
-    def publish(self) -> Published:
+    def publish(self, anew: bool = False) -> Published:
         """Publish the marts as they are; the caller has seen the build and its tests succeed."""
-        marts = modelling.described_marts(modelling.prepare_manifest())
+        manifest = modelling.prepare_manifest()
+        marts, models = modelling.described_marts(manifest), modelling.fingerprint_of(manifest)
         with open_writer(self.settings.warehouse_file) as connection:
-            return publish_file(connection, self.settings.published_dir, marts, self.clock.now())
+            return publish_file(connection, self.settings.published_dir, marts, self.clock.now(), models, anew)
 
     def rebuild(self, on_record: Progress | None = None) -> int:
         """Make the working file again from the vault alone, offline, and publish it. The number of fetches replayed.
@@ -87,7 +88,7 @@ class Pipeline:
         results = modelling.build(aside, self.settings.data_dir / "dbt")
         modelling.raise_for_failures(results)
         self._take_place(aside)
-        self.publish()
+        self.publish(anew=True)
         return count
 
     def _replay(self, file: Path, on_record: Progress | None) -> int:

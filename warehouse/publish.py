@@ -40,15 +40,23 @@ class Published:
     row_counts: Mapping[str, int]
 
 
-def publish_file(connection: duckdb.DuckDBPyConnection, folder: Path, marts: Sequence[Mart], now: datetime) -> Published:
+def publish_file(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    marts: Sequence[Mart],
+    now: datetime,
+    models: str = "",
+    anew: bool = False,
+) -> Published:
     """Publish all marts as one new version below `folder`, unless nothing was loaded or modelled since the last.
 
-    `connection` is the open working file. Until the last statement readers see the version before.
+    `connection` is the open working file, `models` names the version of the SQL that made the marts. A working file that was made
+    `anew` may have the load sequence of the one before and other rows, so it is always published. Until the last statement
+    readers see the version before.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sequence = _loaded_up_to(connection)
-    fingerprint = f"{sequence}/{hash_of(marts)}"
-    if _published_fingerprint(folder) == fingerprint:
+    fingerprint = f"{_loaded_up_to(connection)}/{models}/{hash_of(marts)}"
+    if not anew and _published_fingerprint(folder) == fingerprint:
         return Published(None, {})
     version = folder / f"hypertracker-{now:%Y%m%dT%H%M%S%f}Z.duckdb"
     unfinished = version.with_suffix(".unfinished")

@@ -53,14 +53,13 @@ def command(*arguments: str) -> list[str]:
 @contextmanager
 def python_process(code: str, *arguments: Any) -> Iterator[subprocess.Popen[str]]:
     """A Python process that has reached its first `print()`; killed at the end."""
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stdout is not None
-    try:
-        assert child.stdout.readline(), "it ended before it said anything"
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline(), "it ended before it said anything"
+            yield child
+        finally:
+            child.kill()
