@@ -111,9 +111,10 @@ def _poll_each(
     """Run each cadence's job; the slot polled, its datasets, and what failed. Which slot is due is asked when its turn comes."""
     from orchestration.definitions import build_definitions
     from orchestration.runs import dagster_instance, run_slot
+    from warehouse.disk import full_disk_in_words
 
     definitions = build_definitions(settings)
-    with dagster_instance(settings.dagster_home) as instance:
+    with full_disk_in_words(settings.data_dir), dagster_instance(settings.dagster_home) as instance:
         for cadence, group in due.items():
             at = _slot_for(cadence, moment, datetime.now(UTC))
             with err.status(f"polling {', '.join(d.name for d in group)} for {at:%Y-%m-%d %H:%M} UTC"):

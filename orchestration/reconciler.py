@@ -1,15 +1,22 @@
-"""What a lost host leaves behind in Dagster, put right at boot.
+"""What lost processes leave behind in Dagster, put right.
 
-A run that was under way when the machine died stays started and holds its pool slot for ever, and so blocks every later run.
-Call before the daemon starts, and only then: it cannot tell a lost run from a live one.
+A run that was under way when its process died stays started and holds its pool slots for ever, and so blocks every later run.
+`free_lost_runs` is for boot, before the daemon starts, and only then: it cannot tell a lost run from a live one. Runs in a
+process of their own (`htw poll`) hold a lock file each as long as they live, so that those that died are known at any time.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 import dagster as dg
+from filelock import FileLock, Timeout
 
 UNDER_WAY = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 POOLS = ("duckdb_writer", "hypertracker_api")
+LIVE_FOLDER = "live_runs"
 
 
 def free_lost_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -18,6 +25,38 @@ def free_lost_runs(instance: dg.DagsterInstance) -> list[str]:
         instance.event_log_storage.set_concurrency_slots(pool, 1)
     lost = instance.get_runs(filters=dg.RunsFilter(statuses=UNDER_WAY))
     for run in lost:
-        instance.report_run_failed(run, "the process that ran it is gone: found at start")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        _end(instance, run)
     return [run.run_id for run in lost]
+
+
+@contextlib.contextmanager
+def live_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Hold the sign of life of a run in this process, after ending the runs of those that died. Leaves no run under way."""
+    folder = Path(instance.root_directory) / LIVE_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    _end_dead_runs(instance, folder)
+    sign = folder / run_id
+    with FileLock(sign):
+        yield
+        _end_if_under_way(instance, run_id)
+        sign.unlink(missing_ok=True)
+
+
+def _end_dead_runs(instance: dg.DagsterInstance, folder: Path) -> None:
+    for sign in folder.iterdir():
+        with contextlib.suppress(Timeout), FileLock(sign, timeout=0):
+            # A sign without a run is of a process that has only just begun.
+            if instance.has_run(sign.name):
+                _end_if_under_way(instance, sign.name)
+                sign.unlink(missing_ok=True)
+
+
+def _end_if_under_way(instance: dg.DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status in UNDER_WAY:
+        _end(instance, run)
+
+
+def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    instance.report_run_failed(run, "the process that ran it is gone: found at a later start")
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -5,6 +5,7 @@ Belongs here: launching a cadence's job for one slot. Does not: what the job doe
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from orchestration.hypertracker.endpoint import Dataset
 from orchestration.jobs import job_name
 from orchestration.partitions import slot_key
 from orchestration.planning.slots import Cadence
+from orchestration.reconciler import live_run
 from warehouse.disk import DISK_FULL, says_disk_full
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -37,9 +39,12 @@ def run_slot(
     job = definitions.resolve_job_def(job_name(cadence))
     raw = dg.AssetSelection.assets(*(raw_key(dataset.name) for dataset in datasets))
     keys = (raw | raw.downstream()).resolve(definitions.resolve_asset_graph())
-    outcome = job.execute_in_process(
-        partition_key=slot_key(slot), asset_selection=sorted(keys), instance=instance, raise_on_error=False, run_config=QUIET
-    )
+    run_id = str(uuid.uuid4())
+    with live_run(instance, run_id):
+        outcome = job.execute_in_process(
+            partition_key=slot_key(slot), asset_selection=sorted(keys), instance=instance, raise_on_error=False,
+            run_config=QUIET, run_id=run_id,
+        )  # fmt: skip
     return RunResult(outcome.success, "" if outcome.success else _first_error(outcome))
 
 
