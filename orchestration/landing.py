@@ -12,16 +12,19 @@ from datetime import datetime
 
 import duckdb
 
+from orchestration.definition_watch import RedefinedError, note_refusal, watch_columns, watch_document
 from orchestration.hypertracker.datasets import DATASETS, SOURCES
 from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.hypertracker.shapes import Contents, ShapeError, instant
 from warehouse import ledger
+from warehouse.definitions import create_definitions
 from warehouse.ledger import Judgement, Verdict
 from warehouse.load import LoadError, Origin, RowsSource, as_json_text, insert_documents, insert_rows
 from warehouse.raw_tables import RawTable, create_raw_tables
 from warehouse.vault import FetchRecord, Vault, VaultError
 
 POLL_AGAIN = "run the same `htw poll` again"
+REDEFINED_MEND = "adapt the staging model, set `redefined_at` in the dataset's registry record, then run `htw rebuild`"
 QUARANTINE_MEND = "the payload is kept in the vault; after a fix `htw rebuild` reads it again"
 
 
@@ -36,6 +39,7 @@ class ShortFileError(Exception):
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the ledger and the raw tables of every dataset; may be called again."""
     ledger.create_ledger(connection)
+    create_definitions(connection)
     create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
 
 
@@ -82,6 +86,9 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
             return _load(connection, vault, record)
     except ShortFileError as error:
         return _note(connection, record, Judgement(Verdict.INCOMPLETE, str(error), POLL_AGAIN, error.found), None)
+    except RedefinedError as error:
+        note_refusal(connection, record, source_of(record), error)
+        return _note(connection, record, Judgement(Verdict.QUARANTINED, str(error), REDEFINED_MEND), None)
     except (ShapeError, LoadError, VaultError) as error:
         return _note(connection, record, Judgement(Verdict.QUARANTINED, str(error), QUARANTINE_MEND), None)
 
@@ -101,11 +108,13 @@ def _insert(
     if source.shape is None:
         return _insert_rows(connection, vault, record, source, load_seq)
     texts = [as_json_text(_text(vault.read(part))) for part in record.parts]
-    contents = source.shape.inspect([_parsed(text) for text in texts], record.scope)
+    pages = [_parsed(text) for text in texts]
+    contents = source.shape.inspect(pages, record.scope)
     if contents.row_count == 0:
         return Judgement(Verdict.EMPTY, "the provider sent no records")
     snapshot_at, basis = snapshot_time(record, source, contents.snapshot_at)
     origin = _origin(record, snapshot_at, basis, load_seq)
+    watch_document(connection, record, source, pages)
     insert_documents(connection, raw_table(source), origin, texts)
     return _loaded(contents, snapshot_at, basis)
 
@@ -121,6 +130,7 @@ def _insert_rows(
         raise ShortFileError(declared, counts.row_count)
     if counts.row_count == 0:
         return Judgement(Verdict.EMPTY, "the provider sent no rows")
+    watch_columns(connection, record, source, counts.columns)
     if counts.row_count == counts.foreign_row_count:
         raise LoadError(f"none of the {counts.row_count} rows is of {record.scope!r}")
     contents = Contents(counts.row_count, counts.snapshot_at or snapshot_at, counts.snapshot_at or snapshot_at)

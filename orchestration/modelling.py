@@ -27,6 +27,8 @@ TARGET_DIR = PROJECT_DIR / "target"
 MANIFEST_FILE = TARGET_DIR / "manifest.json"
 PARSED_FILE = TARGET_DIR / "partial_parse.msgpack"
 WAREHOUSE_VARIABLE = "HTW_WAREHOUSE_FILE"
+UNIT_TESTS = "resource_type:unit_test"
+VIEWS = "config.materialized:view"
 BUILDS_TABLE = "create table if not exists ops.whole_builds (fingerprint varchar)"
 SOURCE_KINDS = ("*.sql", "*.yml", "*.csv", "*.md")
 
@@ -87,9 +89,10 @@ def build(warehouse_file: Path, target_dir: Path, select: Sequence[str] = (), fu
     """
     fingerprint = fingerprint_of(prepare_manifest())
     with writer_lock(warehouse_file):
-        is_whole = not select or not _was_built_whole(warehouse_file, fingerprint)
-        results = _invoke(warehouse_file, target_dir, _arguments(target_dir, [] if is_whole else select, full_refresh))
-        if is_whole and not any(result.failed for result in results):
+        is_known = _was_built_whole(warehouse_file, fingerprint) and not full_refresh
+        chosen = _only_what_moves(select) if is_known else ["--exclude", UNIT_TESTS]
+        results = _invoke(warehouse_file, target_dir, [*_arguments(target_dir, full_refresh), *chosen])
+        if not is_known and not any(result.failed for result in results):
             _note_whole_build(warehouse_file, fingerprint)
     return results
 
@@ -102,10 +105,15 @@ def fingerprint_of(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
 
-def _arguments(target_dir: Path, select: Sequence[str], full_refresh: bool) -> list[str]:
-    arguments = ["build", "--log-level", "none", "--exclude", "resource_type:unit_test", *_folders(target_dir)]
-    arguments += ["--select", *select] if select else []
-    return [*arguments, "--full-refresh"] if full_refresh else arguments
+def _arguments(target_dir: Path, full_refresh: bool) -> list[str]:
+    options = ["--full-refresh"] if full_refresh else []
+    # dbt would write the manifest that it was given, at every build.
+    return ["build", "--no-write-json", "--log-level", "none", *options, *_folders(target_dir)]
+
+
+def _only_what_moves(select: Sequence[str]) -> list[str]:
+    """Views stand as they were built until the models change, which makes the next build a whole one."""
+    return [*(["--select", *select] if select else []), "--exclude", UNIT_TESTS, VIEWS]
 
 
 def _invoke(warehouse_file: Path, target_dir: Path, arguments: Sequence[str]) -> list[NodeResult]:

@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,11 +53,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """What one row-shaped payload held: rows, rows of another scope, and the one snapshot time they share (UTC)."""
+    """What one row-shaped payload held: rows, rows of another scope, the one snapshot time they share (UTC), its columns."""
 
     row_count: int
     foreign_row_count: int
     snapshot_at: datetime | None
+    columns: tuple[str, ...] = ()
 
 
 def insert_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin, documents: Sequence[str]) -> None:
@@ -108,7 +109,7 @@ def insert_rows(
                 raise
             raise LoadError(f"{_first_lines(error)}") from error
     _check_finite(connection, table, origin.load_seq)
-    return _count(connection, table, source, origin)
+    return replace(_count(connection, table, source, origin), columns=tuple(present))
 
 
 def _insert_statement(table: RawTable, source: RowsSource, relation: str, present: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import uuid
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
@@ -225,7 +226,7 @@ class Vault:
         try:
             with path.open("rb") as file, _decompressed(file, path.suffix) as stream:
                 yield stream
-        except (OSError, EOFError, zstandard.ZstdError, RuntimeError) as error:
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError) as error:
             raise VaultError(f"{part.file} cannot be read ({error}); `htw doctor` checks the vault") from error
 
     def verify(self, part: Part) -> bool:
@@ -237,7 +238,7 @@ class Vault:
                 with stream as source:
                     while chunk := source.read(COPY_CHUNK_BYTES):
                         digest.update(chunk)
-        except (OSError, EOFError, zstandard.ZstdError):
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError):
             return False
         return digest.hexdigest() == part.sha256
 

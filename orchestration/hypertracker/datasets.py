@@ -8,10 +8,9 @@ the API, by `number`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from orchestration.hypertracker.endpoint import MEBIBYTE, Axis, Dataset, Dating, Delivery, LinkNote, Paging
+from orchestration.hypertracker.endpoint import MEBIBYTE, Axis, Dataset, Dating, Defines, Delivery, LinkNote, Paging
 from orchestration.hypertracker.shapes import Anything, Columnar, Grouped, Moment, Records, Single, Table
 from orchestration.planning.slots import Cadence
 
@@ -75,6 +74,7 @@ DATASETS: tuple[Dataset, ...] = (
         delivery=Delivery.INLINE, dating=Dating.SLOT, cap_bytes=MEBIBYTE,
         description="The 16 wallet cohorts on their two axes, with bounds.", feeds=("dim_cohort",),
         shape=Records(required=("id", "name", "category", "criteria")),
+        defines=Defines("cohort", "id", ("name", "category", "criteria")),
     ),
     Dataset(
         name="coins", number=17, path="/positions/coins", cadence=Cadence.QUARTER_HOUR,
@@ -134,6 +134,7 @@ DATASETS: tuple[Dataset, ...] = (
         shape=Records(
             at="breakdownBySize", required=("sizeSegmentId", *COUNTS_AND_VALUES), snapshot="createdAt", coin="coin",
         ),
+        defines=Defines("size bucket", "sizeSegmentId", ("size", "minSize", "maxSize"), at="breakdownBySize"),
     ),
     Dataset(
         name="breakdown_by_cohort_export", number=5, path="/exports/coins/{coin}/position-breakdown-by-cohort",
@@ -270,4 +271,4 @@ DATASETS: tuple[Dataset, ...] = (
 BY_NAME: dict[str, Dataset] = {dataset.name: dataset for dataset in DATASETS}
 
 # Everything a fetch record may name: datasets, and the ways to ask for their past.
-SOURCES: Mapping[str, Dataset] = BY_NAME | {source.name: source for dataset in DATASETS for source in dataset.past}
+SOURCES: dict[str, Dataset] = BY_NAME | {source.name: source for dataset in DATASETS for source in dataset.past}

@@ -73,6 +73,16 @@ class LinkNote:
 
 
 @dataclass(frozen=True)
+class Defines:
+    """Records (under `at`, or the payload itself) that define something by their `key`: whose `values` are watched."""
+
+    label: str
+    key: str
+    values: tuple[str, ...]
+    at: str | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One endpoint as something we collect.
 
@@ -84,7 +94,8 @@ class Dataset:
     `lookback` is how far before its slot a series asks; `settle_s` how long after the slot its payload is published.
     `spellings` are other words for a scope's value that the provider may insist on. `is_optional` means that the provider
     may not have it at all. `past` are the ways to ask for a slot that the endpoint itself no longer serves; such a record
-    covers slots not older than `reach`, from `floor` until `ceiling`.
+    covers slots not older than `reach`, from `floor` until `ceiling`. `redefined_at` accepts a change of its keys: payloads
+    received since are compared among themselves only.
     """
 
     name: str
@@ -113,6 +124,8 @@ class Dataset:
     cap_bytes: int = 256 * MEBIBYTE
     spellings: Mapping[str, str] = field(default_factory=dict)
     link_note: LinkNote | None = None
+    defines: Defines | None = None
+    redefined_at: datetime | None = None
     past: tuple[Dataset, ...] = ()
     reach: timedelta | None = None
     floor: datetime | None = None
