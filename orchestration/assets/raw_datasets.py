@@ -8,7 +8,7 @@ fails with the list, after the models were built from what did arrive.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -22,6 +22,7 @@ RAW_PREFIX = "raw"
 API_POOL = "hypertracker_api"
 ARRIVAL_CHECK = "every_scope_arrived"
 MOST_LISTED = 20
+FETCH_ALLOWANCE = timedelta(minutes=2)
 
 
 def raw_key(dataset: str) -> dg.AssetKey:
@@ -64,7 +65,18 @@ def _spec(dataset: Dataset, partitions: dg.PartitionsDefinition) -> dg.AssetSpec
         partitions_def=partitions,
         skippable=True,
         metadata={"feeds": list(dataset.feeds), "perishable": dataset.is_current_state},
+        freshness_policy=freshness_policy(dataset),
     )
+
+
+def freshness_policy(dataset: Dataset) -> dg.FreshnessPolicy:
+    """Warns when a slot passed without data, fails when two did; a payload may be published late and takes time to fetch.
+
+    It sees the newest materialisation of any slot: gaps behind it are the ledger's to tell.
+    """
+    late = timedelta(seconds=dataset.settle_s) + FETCH_ALLOWANCE
+    step = dataset.cadence.step
+    return dg.FreshnessPolicy.time_window(warn_window=step + late, fail_window=2 * step + late)
 
 
 def _fail_after_building(
