@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -241,6 +241,24 @@ def up(
         settings = load_settings()
         out.print(f"Dagster UI at http://{host}:{port} in a few seconds; polling {settings.api_url}; stop with Ctrl-C")
         raise typer.Exit(supervise(dagster_services(settings, host, port), settings, err.print))
+
+
+@app.command()
+def serve(
+    service: Annotated[Literal["daemon", "webserver"], typer.Argument(help="Which one.")],
+    host: Annotated[str, typer.Option(help="Where the web UI listens; it has no login of its own.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 3000,
+) -> None:
+    """One service in the foreground, for a supervisor of your own (containers, systemd)."""
+    with _spoken_errors():
+        from orchestration.runs import write_dagster_config
+        from orchestration.services import become, dagster_services, prepare_home
+
+        settings = load_settings()
+        if service == "daemon":
+            prepare_home(settings)
+        write_dagster_config(settings.dagster_home)
+        become(next(found for found in dagster_services(settings, host, port) if found.name == service))
 
 
 def _known_datasets(settings: Settings, names: list[str]) -> set[str]:

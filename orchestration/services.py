@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import NoReturn
 
 from orchestration.reconciler import free_lost_runs
 from orchestration.runs import dagster_instance
@@ -46,6 +47,17 @@ def dagster_services(settings: Settings, host: str, port: int) -> list[Service]:
     ]
 
 
+def prepare_home(settings: Settings) -> list[str]:
+    """Make Dagster's home ready for a daemon that is about to start; the runs an earlier stop cut off."""
+    with dagster_instance(settings.dagster_home) as instance:
+        return free_lost_runs(instance)
+
+
+def become(service: Service) -> NoReturn:
+    """Turn this process into a service, so that whoever supervises it speaks to it directly."""
+    os.execvpe(service.command[0], list(service.command), {**os.environ, **service.environment})
+
+
 def sandbox_service(coins: int, positions: int, orders: int, api_port: int, storage_port: int) -> Service:
     """A local HyperTracker whose clock is the machine's."""
     sizes = ["--coins", str(coins), "--positions", str(positions), "--orders", str(orders)]
@@ -62,7 +74,7 @@ def free_port() -> int:
 
 def supervise(services: Sequence[Service], settings: Settings, say: Callable[[str], None]) -> int:
     """Run services until one ends or a signal asks to stop; then end all. 0 after a signal, 1 when a service died."""
-    lost = free_lost_runs(dagster_instance(settings.dagster_home))
+    lost = prepare_home(settings)
     if lost:
         say(f"{len(lost)} runs that an earlier stop cut off were marked failed")
     stop = _stop_flag()
