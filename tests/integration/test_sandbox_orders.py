@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import httpx
@@ -24,9 +25,15 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@cache
+def client() -> httpx.Client:
+    """One client for all tests: making one costs more than most requests."""
+    return httpx.Client(timeout=20)
+
+
 def ask(sandbox: Sandbox, path: str, **params: Any) -> Any:
     headers = {"Authorization": f"Bearer {sandbox.token}"}
-    answer = httpx.get(f"{sandbox.api_url}/api/external/orders/5m-snapshots{path}", params=params, headers=headers)
+    answer = client().get(f"{sandbox.api_url}/api/external/orders/5m-snapshots{path}", params=params, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -46,12 +53,12 @@ def test_pages_archive_and_files_of_coins_hold_the_same_orders(sandbox: Sandbox)
     assert len(paged) == len({row["oid"] for row in paged}) == 300
     assert {row["snapshotTs"] for row in paged} == {SNAPSHOT}
     assert pages(sandbox, "/latest") == paged
-    packed = httpx.get(ask(sandbox, f"/{SNAPSHOT}/download")["downloadUrl"]).content
+    packed = client().get(ask(sandbox, f"/{SNAPSHOT}/download")["downloadUrl"]).content
     archive = json.loads(lz4.frame.decompress(packed))
     assert {row.pop("snapshotTime") for row in archive} == {int(datetime.fromisoformat(SNAPSHOT).timestamp() * 1000)}
     assert archive == [{name: value for name, value in row.items() if name != "snapshotTs"} for row in paged]
     for coin in sandbox.market.coins.names:
-        zipped = httpx.get(ask(sandbox, f"/coins/{coin}/download")["downloadUrl"]).content
+        zipped = client().get(ask(sandbox, f"/coins/{coin}/download")["downloadUrl"]).content
         assert json.loads(gzip.decompress(zipped)) == [row for row in paged if row["coin"] == coin]
 
 

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import httpx
@@ -33,13 +34,19 @@ def sandbox(shared: Sandbox) -> Sandbox:
     return shared
 
 
+@cache
+def client() -> httpx.Client:
+    """One client for all tests: making one costs more than most requests."""
+    return httpx.Client(timeout=20)
+
+
 def fetch(sandbox: Sandbox, path: str) -> bytes:
     headers = {"Authorization": f"Bearer {sandbox.token}"}
-    answer = httpx.get(f"{sandbox.api_url}/api/external{path}", headers=headers)
+    answer = client().get(f"{sandbox.api_url}/api/external{path}", headers=headers)
     if answer.status_code == 302:
-        answer = httpx.get(answer.headers["Location"])
+        answer = client().get(answer.headers["Location"])
     elif b'{"downloadUrl"' in answer.content[:20]:
-        answer = httpx.get(answer.json()["downloadUrl"])
+        answer = client().get(answer.json()["downloadUrl"])
     assert answer.status_code == 200, answer.text
     return answer.content
 

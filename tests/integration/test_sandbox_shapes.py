@@ -16,13 +16,19 @@ START = datetime(2026, 3, 26, 12, 1, tzinfo=UTC)
 SIZES: dict[str, Any] = {"coins": 2, "positions": 120, "orders": 20, "start": START, "clock": "manual"}
 
 
+@cache
+def client() -> httpx.Client:
+    """One client for all tests: making one costs more than most requests."""
+    return httpx.Client(timeout=20)
+
+
 def ask(sandbox: Sandbox, path: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {sandbox.token}"}
-    answer = httpx.get(f"{sandbox.api_url}/api/external{path}", headers=headers)
+    answer = client().get(f"{sandbox.api_url}/api/external{path}", headers=headers)
     if answer.status_code == 302:
-        return httpx.get(answer.headers["Location"])
+        return client().get(answer.headers["Location"])
     if b'{"downloadUrl"' in answer.content[:20]:
-        return httpx.get(answer.json()["downloadUrl"])
+        return client().get(answer.json()["downloadUrl"])
     return answer
 
 
@@ -58,7 +64,7 @@ def test_open_positions_as_json() -> None:
     with running_sandbox(SandboxSettings(**SIZES, shapes=Shapes(open_positions="json"))) as sandbox:
         snapshot = ask(sandbox, "/coin/BTC/open-positions/history").json()["snapshot"]
         assert snapshot["format"] == "json"
-        assert len(httpx.get(snapshot["downloadUrl"]).json()) == snapshot["rowCount"]
+        assert len(client().get(snapshot["downloadUrl"]).json()) == snapshot["rowCount"]
 
 
 def test_the_leaderboard_as_a_table_and_as_csv() -> None:
