@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from warehouse.connection import WarehouseError, open_writer, writer_lock
+from warehouse.as_of import Versions
 from warehouse.publish import Mart
 
 PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"
@@ -159,8 +160,9 @@ def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
     for node in manifest["nodes"].values():
         if node["resource_type"] == "model" and node["schema"] == "marts":
             columns = {name: column["description"] for name, column in node["columns"].items()}
-            sort_by = tuple(node["config"].get("meta", {}).get("sort_by", ()))
-            marts.append(Mart(node["name"], node["description"], columns, sort_by))
+            meta = node["config"].get("meta", {})
+            versions = Versions(**meta["versions"]) if "versions" in meta else None
+            marts.append(Mart(node["name"], node["description"], columns, tuple(meta.get("sort_by", ())), versions))
     return sorted(marts, key=lambda mart: mart.name)
 
 

@@ -7,14 +7,16 @@ A version is written through SQL on the writer's own connection: opening the wor
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
+from warehouse.as_of import Versions, write_macro, write_versions
 from warehouse.raw_tables import quoted
 
 STABLE_NAME = "hypertracker.duckdb"
@@ -24,12 +26,17 @@ INTERNAL_PREFIX = "_"
 
 @dataclass(frozen=True)
 class Mart:
-    """One table to publish: its description, that of its columns, and the columns its rows are sorted by."""
+    """One table to publish: its description, that of its columns, the columns its rows are sorted by, the versions behind it."""
 
     name: str
     description: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     sort_by: Sequence[str] = ()
+    versions: Versions | None = None
+
+    @property
+    def is_fact(self) -> bool:
+        return self.name.startswith("fct_")
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ def _write_version(
     try:
         connection.execute("create schema edition.marts")
         counts = {mart.name: _copy(connection, mart) for mart in marts}
+        _copy_history(connection, [mart for mart in marts if mart.is_fact])
         connection.execute(
             "create table edition.main.edition as select $1::timestamp as published_at, $2::varchar as fingerprint",
             [now.replace(tzinfo=None), fingerprint],
@@ -106,6 +114,27 @@ def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart) -> int:
             connection.execute(f"comment on column {target}.{quoted(name)} is {_literal(description)}")
     row = connection.execute(f"select count(*) from {target}").fetchone()
     return int(row[0]) if row else 0
+
+
+def _copy_history(connection: duckdb.DuckDBPyConnection, facts: Sequence[Mart]) -> None:
+    connection.execute("create schema edition.history")
+    for fact in facts:
+        if fact.versions:
+            write_versions(connection, fact.versions)
+    with _inside(connection, "edition"):
+        for fact in facts:
+            write_macro(connection, fact.name, fact.versions)
+
+
+@contextlib.contextmanager
+def _inside(connection: duckdb.DuckDBPyConnection, database: str) -> Iterator[None]:
+    """Names in a macro are looked up in the database in use when it is made."""
+    row = connection.execute("select current_database()").fetchone()
+    connection.execute(f"use {quoted(database)}")
+    try:
+        yield
+    finally:
+        connection.execute(f"use {quoted(str(row[0]) if row else 'memory')}")
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, mart: str) -> list[str]:

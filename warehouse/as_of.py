@@ -1,0 +1,63 @@
+"""What was known at T: the versions behind each fact, published beside it, and the table macros that ask them.
+
+Belongs here: the schema `history` of the published file and the macros `marts.<fact>_as_of(t)`. Does not: how versions are told
+apart (dbt), the publishing itself (`publish`).
+
+A fact shows the latest known value. For facts of series every earlier value is kept as a version with the first and the last time
+it was heard; the macro chooses, among versions first heard by T, the one heard last by then. Facts of single snapshots never
+change once complete: for these the macro leaves out what was not known yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from warehouse.raw_tables import quoted
+
+INTERNAL_COLUMNS = ("value_hash", "_load_seq")
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Where the versions of a fact are: the dbt model that holds them, and what a version is a version of."""
+
+    model: str
+    keys: Sequence[str]
+
+    @property
+    def table(self) -> str:
+        """Its name in the schema `history`."""
+        return self.model.removeprefix("int_")
+
+
+def write_versions(connection: duckdb.DuckDBPyConnection, versions: Versions, edition: str = "edition") -> None:
+    """Copy the versions of one fact into the attached file."""
+    target = f"{edition}.history.{quoted(versions.table)}"
+    left_out = ", ".join(INTERNAL_COLUMNS)
+    order = ", ".join(quoted(key) for key in versions.keys)
+    connection.execute(
+        f"create table {target} as select * exclude ({left_out}) from intermediate.{quoted(versions.model)} "
+        f"order by {order}, first_known_at, value_hash"
+    )
+    connection.execute(
+        f"comment on table {target} is 'Every value ever received, with the first and last time it was heard (UTC). "
+        f"One row per {', '.join(versions.keys)} and value.'"
+    )
+
+
+def write_macro(connection: duckdb.DuckDBPyConnection, fact: str, versions: Versions | None) -> None:
+    """Define `marts.<fact>_as_of(t)` in the database in use; `t` is a UTC timestamp."""
+    body = _choose_versions(versions) if versions else f"select * from marts.{quoted(fact)} where known_at <= t"
+    connection.execute(f"create macro marts.{quoted(fact + '_as_of')}(t) as table {body}")
+
+
+def _choose_versions(versions: Versions) -> str:
+    keys = ", ".join(quoted(key) for key in versions.keys)
+    return (
+        f"select * exclude (last_known_at, last_payload_id) from history.{quoted(versions.table)} where first_known_at <= t "
+        f"qualify row_number() over (partition by {keys} "
+        "order by least(last_known_at, t) desc, first_known_at desc, first_payload_id) = 1"
+    )
