@@ -7,7 +7,7 @@
 }}
 
 {#- Name, what stands on the left and on the right, how far apart in time they may be to be of the same state (seconds), and how
-    far apart in value, relative, when they are. -#}
+    far apart in value, relative, when they are. A source beside itself is held against its reading before. -#}
 {%- set rules = [
     ('cohorts_by_size_equal_coins', 'heatmap_by_size_cohort', 'coins', 0, 1e-6),
     ('cohorts_by_pnl_equal_coins', 'heatmap_by_pnl_cohort', 'coins', 0, 1e-6),
@@ -32,6 +32,7 @@
     ('order_ids_are_unique', 'order_rows', 'order_ids', 0, 0),
     ('order_snapshot_is_on_its_mark', 'order_times', 'order_marks', 0, 0),
     ('order_snapshot_is_announced', 'newest_order_snapshot', 'announced_order_snapshot', 0, 0),
+    ('order_count_is_near_the_one_before', 'order_ids', 'order_ids', 1200, 0.5),
 ] %}
 
 with rules as (
@@ -42,6 +43,7 @@ with rules as (
         '{{ left_source }}' as left_source,
         '{{ right_source }}' as right_source,
         {{ same_state_s }} as same_state_s,
+        {{ 1 if left_source == right_source else 0 }} as lag_s,
         cast({{ tolerance }} as double) as relative_tolerance
     {%- if not loop.last %}
     union all
@@ -85,7 +87,8 @@ lefts as (
 
     select
         rules.*,
-        touched.*
+        touched.*,
+        touched.snapshot_at - to_seconds(rules.lag_s) as compared_until_at
     from rules
     inner join touched on rules.left_source = touched.source
 
@@ -117,7 +120,7 @@ pairs as (
             lefts.right_source = rights.source
             and lefts.scope = rights.scope
             and lefts.measure = rights.measure
-            and lefts.snapshot_at >= rights.snapshot_at
+            and lefts.compared_until_at >= rights.snapshot_at
     where rights.snapshot_at >= lefts.snapshot_at - interval '{{ reconciliation_window_minutes() }} minutes'
 
 ),
