@@ -38,6 +38,7 @@ ERRORS: dict[str, tuple[dict[str, Any], set[str]]] = {
             "open_positions_equal_coins",
             "position_metrics_equal_coins",
             "market_equals_sum_of_coins",
+            "coin_long_equals_short",
         },
     ),
     "heatmap": ({"path": "/positions/heatmap"}, BOTH_HEATMAP_AXES | {r for r in POSITIONS_BY_COHORT if "heatmap" in r}),
@@ -65,7 +66,7 @@ NAMES = tuple(ERRORS)
 # A series reaches hours back, so its error comes long after the others.
 SERIES_SLOT = DAY + timedelta(hours=2 * len(NAMES) + 8)
 SERIES_PATHS = ("/position-metrics/general", "/position-metrics/coin/BTC")
-SERIES_RULES = {"market_equals_sum_of_coins", "coin_metrics_equal_coins"}
+SERIES_RULES = {"market_equals_sum_of_coins", "market_long_equals_short", "coin_metrics_equal_coins"}
 
 
 def slot_of(error: str) -> datetime:
