@@ -19,8 +19,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from warehouse.connection import WarehouseError, open_writer, writer_lock
 from warehouse.as_of import Versions
+from warehouse.connection import WarehouseError, open_writer, writer_lock
 from warehouse.publish import Mart
 
 PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"

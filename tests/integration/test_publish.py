@@ -20,14 +20,14 @@ from warehouse.publish import STABLE_NAME, VERSIONS_KEPT, Mart, Published, publi
 NOON = datetime(2026, 3, 24, 12, tzinfo=UTC)
 PUBLISHES = 10
 MARTS = (
-    Mart("fct_left", "Left's rows. One row per number.", {"number": "It's a number.", "_load_seq": "internal"}, ("number",)),
-    Mart("fct_right", "The same rows. One row per number.", {"number": "A number."}),
+    Mart("dim_left", "Left's rows. One row per number.", {"number": "It's a number.", "_load_seq": "internal"}, ("number",)),
+    Mart("dim_right", "The same rows. One row per number.", {"number": "A number."}),
 )
 
 READER = """
     import duckdb, json, os, sys, time
     stable, stop = sys.argv[1:]
-    count = "select (select count(*) from marts.fct_left), (select count(*) from marts.fct_right)"
+    count = "select (select count(*) from marts.dim_left), (select count(*) from marts.dim_right)"
     held = duckdb.connect(os.path.realpath(stable), read_only=True)
     first, seen = held.execute(count).fetchone(), []
     print("reading", flush=True)
@@ -45,9 +45,9 @@ PUBLISHER = """
     from warehouse.publish import Mart, publish_file
     with open_writer(Path(sys.argv[1])) as connection:
         connection.execute("insert into ops.payloads (load_seq) values (1000)")
-        connection.execute("insert into marts.fct_left select range, 0 from range(1, 15_000_001)")
+        connection.execute("insert into marts.dim_left select range, 0 from range(1, 15_000_001)")
         print("publishing", flush=True)
-        publish_file(connection, Path(sys.argv[2]), [Mart("fct_left"), Mart("fct_right")], datetime(2026, 3, 25, tzinfo=UTC))
+        publish_file(connection, Path(sys.argv[2]), [Mart("dim_left"), Mart("dim_right")], datetime(2026, 3, 25, tzinfo=UTC))
 """
 
 Publish = Callable[..., Published]
@@ -59,8 +59,8 @@ def file(tmp_path: Path) -> Path:
     with connect(file) as connection:
         prepare(connection)
         connection.execute("create schema marts")
-        connection.execute("create table marts.fct_left (number bigint, _load_seq bigint)")
-        connection.execute("create table marts.fct_right (number bigint)")
+        connection.execute("create table marts.dim_left (number bigint, _load_seq bigint)")
+        connection.execute("create table marts.dim_right (number bigint)")
     return file
 
 
@@ -84,8 +84,8 @@ def load_and_publish(connection: duckdb.DuckDBPyConnection, folder: Path) -> Pub
         nonlocal now
         now += timedelta(minutes=1)
         connection.execute("insert into ops.payloads (load_seq) select 1 + coalesce(max(load_seq), 0) from ops.payloads")
-        connection.execute("insert into marts.fct_left select count(*), count(*) from marts.fct_left")
-        connection.execute("insert into marts.fct_right select count(*) from marts.fct_right")
+        connection.execute("insert into marts.dim_left select count(*), count(*) from marts.dim_left")
+        connection.execute("insert into marts.dim_right select count(*) from marts.dim_right")
         return publish_file(connection, folder, MARTS, now)
 
     return publish
@@ -93,7 +93,7 @@ def load_and_publish(connection: duckdb.DuckDBPyConnection, folder: Path) -> Pub
 
 def rows(folder: Path) -> tuple[int, ...]:
     with duckdb.connect(str((folder / STABLE_NAME).resolve()), read_only=True) as published:
-        row = published.execute("select (select count(*) from marts.fct_left), (select count(*) from marts.fct_right)").fetchone()
+        row = published.execute("select (select count(*) from marts.dim_left), (select count(*) from marts.dim_right)").fetchone()
     assert row is not None
     return row
 
@@ -140,11 +140,11 @@ def test_other_models_other_words_and_a_rebuilt_file_are_published_without_a_loa
     load_and_publish: Publish, connection: duckdb.DuckDBPyConnection, folder: Path, change: str
 ) -> None:
     load_and_publish()
-    marts = [Mart("fct_left", "Said better."), Mart("fct_right")] if change == "words" else MARTS
+    marts = [Mart("dim_left", "Said better."), Mart("dim_right")] if change == "words" else MARTS
     models = "other SQL" if change == "models" else ""
     published = publish_file(connection, folder, marts, NOON + timedelta(days=1), models, anew=change == "anew")
     assert published.path is not None
-    assert published.row_counts == {"fct_left": 1, "fct_right": 1}
+    assert published.row_counts == {"dim_left": 1, "dim_right": 1}
 
 
 def test_descriptions_are_inside_and_internal_columns_are_not(load_and_publish: Publish, folder: Path) -> None:
@@ -155,8 +155,8 @@ def test_descriptions_are_inside_and_internal_columns_are_not(load_and_publish: 
             "select table_name, column_name, comment from duckdb_columns() where schema_name = 'marts' order by all"
         ).fetchall()
         edition = published.execute("select published_at from main.edition").fetchone()
-    assert tables == {"fct_left": "Left's rows. One row per number.", "fct_right": "The same rows. One row per number."}
-    assert columns == [("fct_left", "number", "It's a number."), ("fct_right", "number", "A number.")]
+    assert tables == {"dim_left": "Left's rows. One row per number.", "dim_right": "The same rows. One row per number."}
+    assert columns == [("dim_left", "number", "It's a number."), ("dim_right", "number", "A number.")]
     assert edition == (datetime(2026, 3, 24, 12, 1),)
 
 
@@ -164,8 +164,8 @@ def test_a_publish_that_fails_halfway_leaves_the_last_good_version(
     load_and_publish: Publish, connection: duckdb.DuckDBPyConnection, folder: Path
 ) -> None:
     load_and_publish()
-    with pytest.raises(duckdb.CatalogException, match="fct_missing"):
-        publish_file(connection, folder, [*MARTS, Mart("fct_missing")], NOON + timedelta(days=1))
+    with pytest.raises(duckdb.CatalogException, match="dim_missing"):
+        publish_file(connection, folder, [*MARTS, Mart("dim_missing")], NOON + timedelta(days=1))
     assert rows(folder) == (1, 1)
     load_and_publish()
     assert rows(folder) == (2, 2)
@@ -187,7 +187,7 @@ def test_a_publisher_killed_before_the_swap_leaves_the_last_good_version(
     assert set(names(folder)) - set(before), "what it had begun is still there"
     assert rows(folder) == (1, 1)
     with connect(file) as again:
-        again.execute("delete from marts.fct_left where number > 0")
+        again.execute("delete from marts.dim_left where number > 0")
         load_and_publish(again)
     assert rows(folder) == (2, 2)
     assert [name for name in names(folder) if "unfinished" in name] == []
