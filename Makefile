@@ -18,7 +18,7 @@ demo: $(READY)  ## a market day in miniature, no token needed
 	@$(BIN)/htw demo
 
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 soak: $(READY)  ## polls killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=30)
 	$(BIN)/python -m pytest -m soak -s tests/soak

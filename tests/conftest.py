@@ -23,3 +23,10 @@ def no_waiting_between_retries() -> Iterator[None]:
 def samples() -> Path:
     """The documented sample payloads."""
     return SAMPLES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker has built is used by that worker: the market day goes together, everything else by file."""
+    for item in items:
+        shares_day = "day" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("day" if shares_day else str(item.path)))
