@@ -15,13 +15,14 @@ import duckdb
 from rich import box
 from rich.table import Table
 
-from orchestration.hypertracker.endpoint import Dataset
+from orchestration.hypertracker.endpoint import NO_KNOWN_END, Dataset
 from orchestration.planning.gaps import ARRIVED, Gap, SlotVerdict, best_verdict, find_gaps
 from orchestration.planning.slots import slot_at, slots_between
 from warehouse.connection import connect
 from warehouse.ledger import naive
 
 MOST_GAPS_SHOWN = 12
+ABSENT_IS_FINE = SlotVerdict("empty", "the provider does not have it")
 MOST_SCOPES_SHOWN = 6
 
 
@@ -60,16 +61,29 @@ def _read_dataset(connection: duckdb.DuckDBPyConnection, dataset: Dataset, since
     for scope, slot, verdict, reason, mend, _ in rows:
         fetches.setdefault((scope, slot.replace(tzinfo=UTC)), []).append(SlotVerdict(verdict, reason, mend))
     verdicts = {key: best_verdict(found) for key, found in fetches.items()}
-    scopes = sorted({scope for scope, _ in verdicts})
+    scopes = sorted({scope for scope, _ in verdicts if scope or not dataset.scoped_by})
+    verdicts = _spread(verdicts, scopes)
     first = min((slot for _, slot in verdicts), default=now)
     window = (max(first, since), slot_at(dataset.cadence, now) + timedelta(microseconds=1))
     due = len(scopes) * len(list(slots_between(dataset.cadence, *window)))
-    arrived = sum(verdict.verdict in ARRIVED for verdict in verdicts.values())
-    gaps = tuple(find_gaps(dataset.name, dataset.cadence, scopes, window, verdicts, dataset.lookback))
+    # What the provider may not have at all is not missed.
+    verdicts = {key: ABSENT_IS_FINE if dataset.is_optional and v.verdict == "absent" else v for key, v in verdicts.items()}
+    arrived = sum(verdict.verdict in ARRIVED for (scope, _), verdict in verdicts.items() if scope in scopes)
+    gaps = tuple(
+        find_gaps(dataset.name, dataset.cadence, scopes, window, verdicts, lambda slot: dataset.recoverable_until(slot, now))
+    )
     return DatasetStatus(
         dataset.name, dataset.cadence.label.replace("_", " "), len(scopes), due, arrived, sum(row[5] for row in rows),
         _newest(connection, dataset.name), gaps,
     )  # fmt: skip
+
+
+def _spread(verdicts: dict[tuple[str, datetime], SlotVerdict], scopes: Sequence[str]) -> dict[tuple[str, datetime], SlotVerdict]:
+    """A file of the whole exchange that arrived fills its slot for every scope."""
+    whole = {slot: verdict for (scope, slot), verdict in verdicts.items() if not scope and verdict.verdict in ARRIVED}
+    filled = {(scope, slot): verdict for slot, verdict in whole.items() for scope in scopes}
+    own = {key: verdict for key, verdict in verdicts.items() if key[0] in scopes}
+    return {**filled, **{key: verdict for key, verdict in own.items() if key not in filled or verdict.verdict in ARRIVED}}
 
 
 def _newest(connection: duckdb.DuckDBPyConnection, dataset: str) -> datetime | None:
@@ -129,4 +143,5 @@ def _healing(gaps: Sequence[Gap]) -> str:
     if not until:
         return "cannot be healed: the provider serves the present only"
     rest = "" if len(until) == len(gaps) else ", the rest cannot"
-    return f"{len(until)} of {len(gaps)} gaps heal with the next poll until {max(until):%Y-%m-%d %H:%M}{rest}"
+    last = "with no known end" if max(until) == NO_KNOWN_END else f"until {max(until):%Y-%m-%d %H:%M}"
+    return f"{len(until)} of {len(gaps)} gaps can be asked for again {last} (`htw poll DATASET --slot T`){rest}"

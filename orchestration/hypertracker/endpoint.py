@@ -17,6 +17,7 @@ from orchestration.planning.slots import Cadence
 
 MEBIBYTE = 1 << 20
 PAGE_LIMIT = 1000
+NO_KNOWN_END = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Delivery(StrEnum):
@@ -170,6 +171,13 @@ class Dataset:
     def past_source(self, slot: datetime, now: datetime) -> Dataset | None:
         """The way to still ask for a slot that is over, or None."""
         return next((source for source in self.past if source.covers(slot, now)), None)
+
+    def recoverable_until(self, slot: datetime, now: datetime) -> datetime | None:
+        """How long a missed slot can still be asked for (UTC); `NO_KNOWN_END` where nothing says, None where it is lost."""
+        if self.lookback is not None:
+            return slot + self.lookback
+        source = self.past_source(slot, now)
+        return None if source is None else slot + source.reach if source.reach else NO_KNOWN_END
 
     def covers(self, slot: datetime, now: datetime) -> bool:
         """Whether the provider still serves a slot, by this record's reach, floor and ceiling."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from orchestration.planning.slots import Cadence, slots_between
 
@@ -51,11 +51,11 @@ def find_gaps(
     scopes: Collection[str],
     window: tuple[datetime, datetime],
     verdicts: Mapping[tuple[str, datetime], SlotVerdict],
-    lookback: timedelta | None = None,
+    recoverable_until: Callable[[datetime], datetime | None] = lambda _: None,
 ) -> list[Gap]:
     """Every gap of a dataset in the half-open window, oldest first; slots without a verdict were never asked for.
 
-    `lookback` is how long after a slot a later request still brings it; None where nothing does.
+    `recoverable_until` says how long after a slot a later request still brings it; None where nothing does.
     """
     never = SlotVerdict(NEVER_ASKED, NEVER_ASKED_REASON, "keep `make up` running")
     gaps: list[Gap] = []
@@ -66,7 +66,7 @@ def find_gaps(
             if found.verdict in ARRIVED:
                 current = None
                 continue
-            until = slot + lookback if lookback else None
+            until = recoverable_until(slot)
             if current and (current.verdict, current.reason) == (found.verdict, found.reason):
                 gaps.remove(current)
                 current = _extended(current, slot)

@@ -11,6 +11,7 @@ import pytest
 from orchestration.hypertracker.datasets import DATASETS
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.modelling import described_marts, prepare_manifest
+from orchestration.pages import examples
 from orchestration.reporting import read_status
 from tests.pipeline.conftest import COINS, DAY, Day, dumped
 from warehouse.connection import connect
@@ -52,6 +53,16 @@ def test_every_dataset_has_rows_in_each_mart_it_feeds(day: Day, dataset: Dataset
             row = connection.execute(f"select count(*) from marts.{mart} where {' or '.join(conditions)}").fetchone()
             assert row is not None
             assert row[0] > 0, mart
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_the_example_query_of_every_mart_answers(day: Day, mart: str) -> None:
+    assert len(query(day.settings.published_file, examples()[mart])) > 0
+
+
+@pytest.mark.parametrize("mart", EMPTY_ON_A_GOOD_DAY)
+def test_the_example_query_of_a_mart_for_bad_days_runs(day: Day, mart: str) -> None:
+    assert len(query(day.settings.published_file, examples()[mart])) == 0
 
 
 def test_only_the_state_feeds_no_mart_of_its_own() -> None:

@@ -1,0 +1,145 @@
+"""Documentation made from what runs: `docs/datasets.md` from the registry, `docs/tables.md` from the dbt manifest.
+
+Belongs here: laying these pages out as text. Does not: the facts on them (`hypertracker.datasets`, `dbt_project`). A test holds
+the pages against what this makes; `python -m orchestration.pages` (or `make docs`) writes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestration.hypertracker.datasets import DATASETS
+from orchestration.hypertracker.endpoint import Dataset, Dating
+from orchestration.modelling import prepare_manifest
+
+DOCS_DIR = Path(__file__).parent.parent / "docs"
+MADE = "<!-- Made by `make docs` from the project itself; change it there. -->"
+DATED_BY = {
+    Dating.PAYLOAD: "a time in the payload",
+    Dating.STATE: "the provider's state, equal before and after the sweep",
+    Dating.SLOT: "the slot",
+    Dating.SERIES: "a time in each row",
+}
+
+
+def datasets_page() -> str:
+    """One section a dataset: how it is asked, how far back it reaches, its traps, where it goes."""
+    head = [
+        "# Datasets",
+        "",
+        MADE,
+        "",
+        f"{len(DATASETS)} datasets; numbers are those of the API contract. All times are UTC.",
+        "",
+    ]
+    return "\n".join([*head, *(line for dataset in DATASETS for line in _dataset(dataset))])
+
+
+def _dataset(dataset: Dataset) -> Iterator[str]:
+    yield from (f"## {dataset.name}", "", dataset.description, "")
+    rows = {
+        "endpoint": f"{dataset.number}: `GET {dataset.path}`, {dataset.delivery.value}",
+        "asked": f"every {dataset.cadence.label.replace('_', ' ')}, one request {_scope_words(dataset)}",
+        "dated by": DATED_BY[dataset.dating],
+        "floor": _floor(dataset),
+        "raw table": f"`raw.{dataset.name}`",
+        "marts": ", ".join(f"`{mart}`" for mart in dataset.feeds) or "none of its own: it dates the others",
+        "quirks": dataset.quirks or "none known",
+    }
+    yield from ("| | |", "|---|---|")
+    yield from (f"| {name} | {value} |" for name, value in rows.items())
+    yield ""
+
+
+def _scope_words(dataset: Dataset) -> str:
+    axes = [axis.value.replace("_", " ") for axis in dataset.scoped_by]
+    return "a " + " and ".join(axes) if axes else "for the whole market"
+
+
+def _floor(dataset: Dataset) -> str:
+    """What of the past can still be had."""
+    ways = [f"endpoint {source.number} ({_reach(source)})" for source in dataset.past]
+    if ways:
+        return "past slots by " + ", ".join(ways)
+    if dataset.lookback:
+        since = f"; history since {dataset.floor:%Y-%m-%d}" if dataset.floor else ""
+        return f"each poll reaches back {_span(dataset.lookback.total_seconds())}{since}"
+    return "the present only: a missed slot is lost" if dataset.is_current_state else "all of it at every poll"
+
+
+def _reach(source: Dataset) -> str:
+    parts = [f"the last {source.reach.days} days"] if source.reach else []
+    parts += [f"from {source.floor:%Y-%m-%d}"] if source.floor else []
+    parts += [f"until {source.ceiling:%Y-%m-%d}"] if source.ceiling else []
+    return " ".join(parts)
+
+
+def _span(seconds: float) -> str:
+    hours = round(seconds / 3600)
+    return f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours"
+
+
+def tables_page() -> str:
+    """One section a mart: grain, origin, completeness rule, one query to start with, columns with units."""
+    manifest = prepare_manifest()
+    marts = sorted((node for node in manifest["nodes"].values() if _is_mart(node)), key=lambda node: str(node["name"]))
+    head = ["# Tables", "", MADE, "", "Schema `marts` of `published/hypertracker.duckdb`. All times are UTC.", ""]
+    return "\n".join([*head, *(line for node in marts for line in _mart(node, manifest))])
+
+
+def examples() -> dict[str, str]:
+    """The example query of every mart."""
+    return {node["name"]: _meta(node)["example"] for node in prepare_manifest()["nodes"].values() if _is_mart(node)}
+
+
+def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"## {node['name']}", "", node["description"], "")
+    yield f"- From: {', '.join(sorted(_sources(node, manifest)))}."
+    yield f"- Complete: {_meta(node)['completeness']}"
+    if "versions" in _meta(node):
+        yield f"- Earlier values: `history.{_meta(node)['versions']['model'].removeprefix('int_')}`."
+    if node["name"].startswith("fct_"):
+        yield f"- As known at a time: `select * from {node['name']}_as_of(timestamp '2026-03-24 12:00:00')`."
+    yield from ("", "```sql", _meta(node)["example"], "```", "", "| column | type | meaning |", "|---|---|---|")
+    columns = node["columns"].values()
+    yield from (
+        f"| {c['name']} | {c['data_type']} | {_cell(c['description'])} |" for c in columns if not c["name"].startswith("_")
+    )
+    yield ""
+
+
+def _sources(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> set[str]:
+    """The raw tables that a model is made of, however far behind."""
+    found: set[str] = set()
+    for unique_id in node["depends_on"]["nodes"]:
+        if source := manifest["sources"].get(unique_id):
+            found |= {f"`{source['schema']}.{source['name']}`"}
+        else:
+            found |= _sources(manifest["nodes"][unique_id], manifest)
+    return found
+
+
+def _is_mart(node: Mapping[str, Any]) -> bool:
+    return bool(node["resource_type"] == "model" and node["schema"] == "marts")
+
+
+def _meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta: Mapping[str, Any] = node["config"]["meta"]
+    return meta
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def write_pages() -> None:
+    """Write both pages below `docs`."""
+    DOCS_DIR.mkdir(exist_ok=True)
+    (DOCS_DIR / "datasets.md").write_text(datasets_page() + "\n", "utf-8")
+    (DOCS_DIR / "tables.md").write_text(tables_page() + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    write_pages()
