@@ -14,8 +14,18 @@ measured as (
 
     select
         *,
-        round((long_value_usd - short_value_usd) / nullif(perp_equity_usd, 0), 2) as computed_bias
+        abs(reported_bias - (long_value_usd - short_value_usd) / nullif(perp_equity_usd, 0)) <= 0.011 as is_exposure
     from latest
+
+),
+
+-- One cohort may fit the scale by chance, all that have equity do not.
+proven as (
+
+    select
+        *,
+        coalesce(bool_and(is_exposure) over (partition by dataset, snapshot_at), false) as is_exposure_scale
+    from measured
 
 )
 
@@ -26,9 +36,7 @@ select
     recency,
     {{ axis_of('cohort_id') }} as axis,
     -- The export's scale is not documented: its bias counts as signed exposure only where the values beside it prove that it is.
-    case
-        when dataset = 'segment_bias_history' or abs(reported_bias - coalesce(computed_bias, 0)) <= 0.011 then reported_bias
-    end as exposure_bias,
+    case when dataset = 'segment_bias_history' or is_exposure_scale then reported_bias end as exposure_bias,
     exposure_ratio,
     open_value_usd,
     long_value_usd,
@@ -39,4 +47,4 @@ select
     first_known_at as known_at,
     first_payload_id as payload_id,
     _load_seq
-from measured
+from proven
