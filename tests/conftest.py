@@ -25,6 +25,7 @@ def samples() -> Path:
     return SAMPLES
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What one worker has built is used by that worker: the market day goes together, everything else by file."""
     for item in items:

@@ -22,6 +22,7 @@ from orchestration.hypertracker.client import ApiAccess, Bounds, Client, Tally
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.errors import HyperTrackerError
+from orchestration.hypertracker.redaction import install_redaction
 from sandbox import Fault, Sandbox, SandboxSettings, running_sandbox
 from warehouse.vault import BodyWriter, Part, Vault
 
@@ -136,6 +137,7 @@ def provider(only_provider: Sandbox) -> Sandbox:
 @pytest.fixture
 def ask(provider: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Asker:
     """Asks of a client whose libraries log all they can."""
+    install_redaction()
     for name in ("httpx", "httpcore", "hypertracker"):
         caplog.set_level(logging.DEBUG, logger=name)
     vault = Vault(tmp_path / "vault")

@@ -124,7 +124,7 @@ counted as (
         snapshot_at as snapshot_at,
         0 as part,
         cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
+        sum(gross_value_usd order by coin) as gross_value_usd,
         min(payload_id) as payload_id,
         max(known_at) as known_at,
         max(_load_seq) as _load_seq
