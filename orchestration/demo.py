@@ -31,7 +31,7 @@ DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = "BTC,ETH,HYPE,kPEPE,xyz:GOLD,NOSUCHCOIN"
 BEGUN_AFTER = timedelta(seconds=5)
 MARKER = "hypertracker-demo"
-TICKS_AT = ("00:00", "00:05", "00:10", "00:15", "00:30", "02:00", "02:05", "02:15", "04:00", "04:05")
+TICKS_AT = ("00:00", "00:05", "00:10", "00:15", "00:30", "02:00", "04:00")
 
 QUESTIONS = (
     (

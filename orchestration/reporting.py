@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 
 from orchestration.hypertracker.endpoint import NO_KNOWN_END, Dataset
-from orchestration.planning.gaps import ARRIVED, Gap, SlotVerdict, best_verdict, find_gaps
+from orchestration.planning.gaps import ARRIVED, NOT_THERE, Gap, SlotVerdict, best_verdict, find_gaps
 from orchestration.planning.slots import slot_at, slots_between
 from warehouse.connection import connect
 from warehouse.ledger import naive
@@ -140,6 +140,8 @@ def _reason_line(gaps: Sequence[Gap]) -> str:
 
 def _healing(gaps: Sequence[Gap]) -> str:
     until = [gap.recoverable_until for gap in gaps if gap.recoverable_until]
+    if gaps[0].verdict == NOT_THERE:
+        return gaps[0].mend or "nothing to heal"
     if not until:
         return "cannot be healed: the provider serves the present only"
     rest = "" if len(until) == len(gaps) else ", the rest cannot"

@@ -10,6 +10,7 @@ from orchestration.planning.slots import Cadence, slots_between
 
 ARRIVED = frozenset({"loaded", "unchanged", "empty"})
 NEVER_ASKED = "missed"
+NOT_THERE = "absent"
 NEVER_ASKED_REASON = "nothing asked for it: the schedules were not running"
 
 
@@ -66,7 +67,7 @@ def find_gaps(
             if found.verdict in ARRIVED:
                 current = None
                 continue
-            until = recoverable_until(slot)
+            until = None if found.verdict == NOT_THERE else recoverable_until(slot)
             if current and (current.verdict, current.reason) == (found.verdict, found.reason):
                 gaps.remove(current)
                 current = _extended(current, slot)
