@@ -62,7 +62,7 @@ def publish_file(
     readers see the version before.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = f"{_loaded_up_to(connection)}/{models}/{hash_of(marts)}"
+    fingerprint = f"{_loaded_up_to(connection)}/{_row_count(connection)}/{models}/{hash_of(marts)}"
     if not anew and _published_fingerprint(folder) == fingerprint:
         return Published(None, {})
     version = folder / f"hypertracker-{now:%Y%m%dT%H%M%S%f}Z.duckdb"
@@ -148,6 +148,15 @@ def _columns(connection: duckdb.DuckDBPyConnection, mart: str) -> list[str]:
 
 def _loaded_up_to(connection: duckdb.DuckDBPyConnection) -> int:
     row = connection.execute("select coalesce(max(load_seq), 0) from ops.payloads").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _row_count(connection: duckdb.DuckDBPyConnection) -> int:
+    """Rows of all marts: a payload that was refused loads nothing and may still add to what is known."""
+    row = connection.execute(
+        "select coalesce(sum(estimated_size), 0) from duckdb_tables() "
+        "where schema_name = 'marts' and database_name = current_database()"
+    ).fetchone()
     return int(row[0]) if row else 0
 
 
