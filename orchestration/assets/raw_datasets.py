@@ -3,7 +3,7 @@
 Belongs here: the assets of every registry record and what they report. Does not: polling itself (`pipeline`), models
 (`dbt_models`). A sweep is one step, because what is due together is asked for together between two readings of the state;
 any subset of its datasets can be materialised alone. A dataset none of whose scopes arrived stays unmaterialised and the run
-fails with the list, after the models were built from what did arrive.
+fails with the list, after the models were built from what did arrive; an optional one may be absent.
 """
 
 from collections import Counter
@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from orchestration.assets.dbt_models import build_and_publish
+from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.partitions import slot_of, slot_partitions
 from orchestration.pipeline import Outcome, Pipeline
 from orchestration.planning.slots import Cadence
+from warehouse.ledger import Verdict
 
 RAW_PREFIX = "raw"
 API_POOL = "hypertracker_api"
@@ -46,7 +48,7 @@ def build_sweep_asset(
         chosen = [dataset for dataset in datasets if raw_key(dataset.name) in context.selected_asset_keys]
         outcomes = pipeline().poll(chosen, slot_of(context.partition_key))
         by_dataset = {d.name: [o for o in outcomes if o.record.dataset == d.name] for d in chosen}
-        lost = [name for name, found in by_dataset.items() if not any(o.judgement.verdict.arrived for o in found)]
+        lost = [name for name, found in by_dataset.items() if not any(map(_is_answered, found))]
         if lost:
             _fail_after_building(context, pipeline(), by_dataset, lost)
         for name, found in by_dataset.items():
@@ -129,5 +131,11 @@ def _missing(outcomes: Sequence[Outcome]) -> list[str]:
     return [
         f"{scope or 'market'} {outcome.judgement.verdict}: {outcome.judgement.reason} ({outcome.judgement.mend})"
         for scope, outcome in last.items()
-        if not outcome.judgement.verdict.arrived
+        if not _is_answered(outcome)
     ]
+
+
+def _is_answered(outcome: Outcome) -> bool:
+    """Whether a fetch brought what the provider had to say; that it does not have an optional dataset says enough."""
+    verdict = outcome.judgement.verdict
+    return verdict.arrived or (verdict is Verdict.ABSENT and BY_NAME[outcome.record.dataset].is_optional)
