@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from orchestration.hypertracker import documented
 from orchestration.hypertracker.endpoint import MEBIBYTE, Axis, Dataset, Dating, Defines, Delivery, LinkNote, Paging
+from orchestration.hypertracker.forms import Form, of_columns, rooted, under
 from orchestration.hypertracker.shapes import Anything, Columnar, Grouped, Moment, Records, Single, Table
 from orchestration.planning.slots import Cadence
 
@@ -34,6 +36,14 @@ ORDER_COLUMNS = {
     "snapshotTs": "timestamp",
 }  # fmt: skip
 
+POSITION_FILE = Form(rooted(under("[]", of_columns(POSITION_COLUMNS))), file="csv")
+ORDER_FILE = Form(
+    rooted(under("[]", of_columns(ORDER_COLUMNS))), packed="gzip", time="$[].snapshotTs", updates=Cadence.FIVE_MINUTES.step
+)
+ORDER_PAGE = Form(
+    rooted(under("orders[]", of_columns(ORDER_COLUMNS)) | documented.CURSOR), time="$.orders[].timestamp", newest_first=False
+)
+
 COUNTS_AND_VALUES = ("positionCount", "totalPositionValue", "totalPositionValueLong", "valueCloseToLiquidation")
 COIN_SERIES = ("createdAt", "positionCount", "positionCountLong", "totalPositionValue", "totalPositionValueLong")
 
@@ -41,7 +51,8 @@ COIN_SERIES = ("createdAt", "positionCount", "positionCountLong", "totalPosition
 
 OPEN_POSITIONS_HISTORY = Dataset(
     name="open_positions_history", number=28, path="/coin/{coin}/open-positions/history", cadence=Cadence.QUARTER_HOUR,
-    delivery=Delivery.LINK, dating=Dating.PAYLOAD, columns=POSITION_COLUMNS, scope_column="coin", accept="text/csv",
+    delivery=Delivery.LINK, form=POSITION_FILE,
+    dating=Dating.PAYLOAD, columns=POSITION_COLUMNS, scope_column="coin", accept="text/csv",
     scoped_by=(Axis.COIN,), query={"end": "{slot}"}, link_note=LinkNote("snapshot", "rowCount", "createdAt"),
     is_current_state=False, floor=datetime(2026, 3, 25, tzinfo=UTC),
     description="The open positions of a coin at a past state, with the number of rows they must have.",
@@ -49,7 +60,8 @@ OPEN_POSITIONS_HISTORY = Dataset(
 
 ORDER_PAGES = Dataset(
     name="order_pages", number=10, path="/orders/5m-snapshots/{slot}", cadence=Cadence.FIVE_MINUTES,
-    delivery=Delivery.INLINE, dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
+    delivery=Delivery.INLINE, form=ORDER_PAGE,
+    dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
     scoped_by=(Axis.COIN,), query={"coin": "{coin}"}, paging=Paging.CURSOR, rows_at="orders", is_current_state=False,
     reach=timedelta(days=30), description="Every open order of a coin on a past five-minute mark, page by page.",
 )  # fmt: skip
@@ -65,27 +77,27 @@ ORDER_ARCHIVE = Dataset(
 DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="state_status", number=29, path="/hypertracker/state/status", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.INLINE, dating=Dating.PAYLOAD, cap_bytes=MEBIBYTE,
+        delivery=Delivery.INLINE, form=documented.STATE_STATUS, dating=Dating.PAYLOAD, cap_bytes=MEBIBYTE,
         description="When the provider last updated its state; dates the payloads that carry no time of their own.",
         shape=Single(required=("lastUpdate",), snapshot="lastUpdate"),
     ),
     Dataset(
         name="segments", number=25, path="/segments", cadence=Cadence.DAY,
-        delivery=Delivery.INLINE, dating=Dating.SLOT, cap_bytes=MEBIBYTE,
+        delivery=Delivery.INLINE, form=documented.SEGMENTS, dating=Dating.SLOT, cap_bytes=MEBIBYTE,
         description="The 16 wallet cohorts on their two axes, with bounds.", feeds=("dim_cohort",),
         shape=Records(required=("id", "name", "category", "criteria")),
         defines=Defines("cohort", "id", ("name", "category", "criteria")),
     ),
     Dataset(
         name="coins", number=17, path="/positions/coins", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.INLINE, dating=Dating.STATE,
+        delivery=Delivery.INLINE, form=documented.COINS, dating=Dating.STATE,
         description="Open positions of every coin: value and count, long and short.",
         feeds=("dim_coin", "fct_coin_metrics"),
         shape=Records(required=("coin", "totalValue", "totalValueLong", "totalValueShort", "count", "countLong", "countShort")),
     ),
     Dataset(
         name="heatmap", number=20, path="/positions/heatmap", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.INLINE, dating=Dating.STATE,
+        delivery=Delivery.INLINE, form=documented.HEATMAP, dating=Dating.STATE,
         description="Open positions of every coin by cohort, both axes.", feeds=("fct_cohort_metrics",),
         shape=Records(
             at="heatmap", required=("coin", "segments"), within="segments",
@@ -94,21 +106,23 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="open_positions", number=16, path="/positions/open/coin/{coin}", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.REDIRECT, dating=Dating.STATE, accept="text/csv", columns=POSITION_COLUMNS, scope_column="coin",
+        delivery=Delivery.REDIRECT, form=POSITION_FILE,
+        dating=Dating.STATE, accept="text/csv", columns=POSITION_COLUMNS, scope_column="coin",
         scoped_by=(Axis.COIN,), past=(OPEN_POSITIONS_HISTORY,),
         description="Every open position of a coin.", feeds=("fct_open_positions",),
         quirks="The file may hold rows of other coins; liquidation price 0 is none; wallet figures repeat on every position.",
     ),
     Dataset(
         name="order_snapshots", number=12, path="/orders/5m-snapshots/coins/{coin}/download", cadence=Cadence.FIVE_MINUTES,
-        delivery=Delivery.LINK, dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
+        delivery=Delivery.LINK, form=ORDER_FILE,
+        dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
         settle_s=40.0, scoped_by=(Axis.COIN,), past=(ORDER_PAGES, ORDER_ARCHIVE),
         description="Every open order of a coin on a five-minute mark.", feeds=("fct_order_versions", "fct_order_liquidity"),
         quirks="Published some 40 s after its mark; gzip without Content-Encoding; orders may be years old.",
     ),
     Dataset(
         name="position_metrics_export", number=7, path="/exports/coins/{coin}/position-metrics", cadence=Cadence.TWO_HOURS,
-        delivery=Delivery.REDIRECT, dating=Dating.SERIES,
+        delivery=Delivery.REDIRECT, form=documented.POSITION_METRICS, dating=Dating.SERIES,
         scoped_by=(Axis.COIN,), description="A coin's position counts and values over 14 days.",
         feeds=("fct_coin_metrics",), quirks="Six column names for rows of five values; first and last row lie off the grid.",
         shape=Columnar(
@@ -118,7 +132,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="segment_metrics_export", number=8, path="/exports/coins/{coin}/segment-metrics", cadence=Cadence.TWO_HOURS,
-        delivery=Delivery.REDIRECT, dating=Dating.SERIES,
+        delivery=Delivery.REDIRECT, form=documented.SEGMENT_METRICS, dating=Dating.SERIES,
         scoped_by=(Axis.COIN,), description="A coin's position counts and values by cohort over 7 days.",
         feeds=("fct_cohort_metrics",),
         shape=Columnar(
@@ -128,7 +142,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="breakdown_by_size_export", number=6, path="/exports/coins/{coin}/position-breakdown-by-size",
-        cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, dating=Dating.PAYLOAD,
+        cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, form=documented.BREAKDOWN_BY_SIZE, dating=Dating.PAYLOAD,
         scoped_by=(Axis.COIN,), description="A coin's open positions by the ten ranges of position value.",
         feeds=("dim_size_bucket", "fct_size_bucket_metrics"),
         shape=Records(
@@ -138,7 +152,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="breakdown_by_cohort_export", number=5, path="/exports/coins/{coin}/position-breakdown-by-cohort",
-        cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, dating=Dating.PAYLOAD,
+        cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, form=documented.BREAKDOWN_BY_COHORT, dating=Dating.PAYLOAD,
         scoped_by=(Axis.COIN,), description="A coin's open positions by cohort, both axes.", feeds=("fct_cohort_metrics",),
         shape=Records(
             at="breakdownByCohort", required=("segment", *COUNTS_AND_VALUES), snapshot="createdAt", coin="coin",
@@ -146,7 +160,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="liquidation_heatmap_export", number=3, path="/exports/coins/{coin}/liquidation-heatmap",
-        cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, dating=Dating.STATE,
+        cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, form=documented.LIQUIDATION_HEATMAP, dating=Dating.STATE,
         scoped_by=(Axis.COIN,), description="Value that would be liquidated in each price range of a coin.",
         feeds=("fct_liquidation_heatmap",), quirks="Bins move with the price: an index names a bin within one snapshot only.",
         shape=Records(
@@ -156,7 +170,8 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="market_metrics", number=18, path="/position-metrics/general", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.INLINE, dating=Dating.SERIES, paging=Paging.CURSOR, lookback=timedelta(hours=6), is_current_state=False,
+        delivery=Delivery.INLINE, form=documented.MARKET_METRICS,
+        dating=Dating.SERIES, paging=Paging.CURSOR, lookback=timedelta(hours=6), is_current_state=False,
         description="Counts, open interest and equity of the whole market every ten minutes.",
         feeds=("fct_market_metrics",),
         shape=Records(
@@ -170,7 +185,8 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="latest_order_snapshot", number=13, path="/orders/5m-snapshots/latest-snapshot-timestamp",
-        cadence=Cadence.FIVE_MINUTES, delivery=Delivery.INLINE, dating=Dating.PAYLOAD, cap_bytes=MEBIBYTE, settle_s=40.0,
+        cadence=Cadence.FIVE_MINUTES, delivery=Delivery.INLINE, form=documented.LATEST_ORDER_SNAPSHOT,
+        dating=Dating.PAYLOAD, cap_bytes=MEBIBYTE, settle_s=40.0,
         description="The mark of the newest order snapshot.", feeds=("fct_reconciliations",), shape=Moment(),
         quirks="The body is one JSON string.",
     ),
@@ -182,13 +198,14 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="segments_bias_export", number=2, path="/exports/segments-bias-charts-data-24h", cadence=Cadence.TWO_HOURS,
-        delivery=Delivery.REDIRECT, dating=Dating.SERIES, shape=Grouped(("timestamp", "bias"), group="segmentId"),
+        delivery=Delivery.REDIRECT, form=documented.SEGMENTS_BIAS,
+        dating=Dating.SERIES, shape=Grouped(("timestamp", "bias"), group="segmentId"),
         description="Bias of each cohort over 72 hours, positions opened within 24 hours.", feeds=("fct_cohort_bias",),
         quirks="Wrapper and columns are undocumented; its bias is told apart from the other two.",
     ),
     Dataset(
         name="wallets_equity_export", number=1, path="/exports/total-wallets-equity-chart-data", cadence=Cadence.TWO_HOURS,
-        delivery=Delivery.REDIRECT, dating=Dating.SERIES, is_current_state=False,
+        delivery=Delivery.REDIRECT, form=documented.WALLETS_EQUITY, dating=Dating.SERIES, is_current_state=False,
         description="Equity of all wallets, whole and by part, since 2025-08-20.",
         feeds=("fct_wallet_equity", "fct_wallet_equity_highs"),
         shape=Columnar(at="history", required=("timestamp", "totalWalletsEquity", "perpWalletsEquity")),
@@ -196,28 +213,30 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="perp_pnl_leaderboard", number=14, path="/leaderboards/perp-pnl/{period}/download", cadence=Cadence.DAY,
-        delivery=Delivery.LINK, dating=Dating.SLOT, scoped_by=(Axis.PERIOD,),
+        delivery=Delivery.LINK, form=documented.LEADERBOARD, dating=Dating.SLOT, scoped_by=(Axis.PERIOD,),
         spellings={"day": "24h", "week": "7d", "month": "30d"}, shape=Table(("address",)),
         description="Wallets by profit of a period, at most 25,000.", feeds=("fct_perp_pnl_leaderboard",),
         quirks="Periods have two spellings; format and columns of the file are undocumented.",
     ),
     Dataset(
         name="liquidation_risk", number=24, path="/{cohort}/assets/liquidation-risk", cadence=Cadence.TWO_HOURS,
-        delivery=Delivery.INLINE, dating=Dating.STATE, scoped_by=(Axis.COHORT,), paging=Paging.OFFSET, page_limit=500,
+        delivery=Delivery.INLINE, form=documented.LIQUIDATION_RISK,
+        dating=Dating.STATE, scoped_by=(Axis.COHORT,), paging=Paging.OFFSET, page_limit=500,
         description="A cohort's open value by coin, and how much of it is near liquidation.", feeds=("fct_liquidation_risk",),
         shape=Records(at="items", required=("coin", "totalValue", "riskValue", "percentRisk")),
         quirks="The reported percentage does not follow from the values beside it.",
     ),
     Dataset(
         name="segment_summary", number=26, path="/segments/{cohort}/summary", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.INLINE, dating=Dating.STATE, scoped_by=(Axis.COHORT, Axis.AGE), query={"positionAge": "{age}"},
+        delivery=Delivery.INLINE, form=documented.SEGMENT_SUMMARY,
+        dating=Dating.STATE, scoped_by=(Axis.COHORT, Axis.AGE), query={"positionAge": "{age}"},
         description="A cohort's traders, positions and equity, by age of position.", feeds=("fct_cohort_summary",),
         shape=Single(required=("segment", "openPerpsSummary")),
         quirks="Inline or redirected; ages other than `all` lack some fields; an unknown age is storage's 404.",
     ),
     Dataset(
         name="segment_bias_history", number=27, path="/segments/{cohort}/bias-history", cadence=Cadence.DAY,
-        delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.COHORT, Axis.AGE),
+        delivery=Delivery.INLINE, form=documented.SEGMENT_BIAS_HISTORY, dating=Dating.SERIES, scoped_by=(Axis.COHORT, Axis.AGE),
         query={"positionRecencyTimeframe": "{age}"}, paging=Paging.CURSOR, lookback=timedelta(days=3),
         is_current_state=False, description="A cohort's signed exposure every two hours.", feeds=("fct_cohort_bias",),
         shape=Columnar(
@@ -228,7 +247,8 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="perp_volume", number=19, path="/metrics/perp-volume", cadence=Cadence.TWO_HOURS,
-        delivery=Delivery.INLINE, dating=Dating.SERIES, paging=Paging.CURSOR, lookback=timedelta(days=2),
+        delivery=Delivery.INLINE, form=documented.PERP_VOLUME,
+        dating=Dating.SERIES, paging=Paging.CURSOR, lookback=timedelta(days=2),
         is_current_state=False, description="Rolling 24-hour volume of the exchange, hourly.",
         feeds=("fct_perp_volume", "fct_perp_volume_daily"),
         shape=Records(at="metrics", time="createdAt", required=("id", "createdAt", "volume")),
@@ -236,7 +256,8 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="coin_metrics", number=21, path="/position-metrics/coin/{coin}", cadence=Cadence.QUARTER_HOUR,
-        delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.COIN,), paging=Paging.CURSOR,
+        delivery=Delivery.INLINE, form=documented.COIN_METRICS,
+        dating=Dating.SERIES, scoped_by=(Axis.COIN,), paging=Paging.CURSOR,
         lookback=timedelta(hours=6), is_current_state=False, feeds=("fct_coin_metrics",),
         description="A coin's position counts, values, sizes, funding and profit at every state.",
         shape=Records(at="metrics", time="createdAt", required=COIN_SERIES),
@@ -244,7 +265,8 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="coin_cohort_metrics", number=22, path="/position-metrics/coin/{coin}/segment/{cohort}", cadence=Cadence.DAY,
-        delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.COHORT, Axis.COIN), paging=Paging.CURSOR,
+        delivery=Delivery.INLINE, form=documented.COIN_COHORT_METRICS,
+        dating=Dating.SERIES, scoped_by=(Axis.COHORT, Axis.COIN), paging=Paging.CURSOR,
         lookback=timedelta(days=3), is_current_state=False, feeds=("fct_cohort_metrics",),
         description="A coin's position counts and values in one cohort at every state.",
         shape=Records(at="metrics", time="createdAt", required=COIN_SERIES), floor=datetime(2026, 2, 19, tzinfo=UTC),
@@ -252,14 +274,16 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         name="coin_size_bucket_metrics", number=23, path="/position-metrics/coin/{coin}/position-size-bucket/{size_bucket}",
-        cadence=Cadence.DAY, delivery=Delivery.INLINE, dating=Dating.SERIES, scoped_by=(Axis.SIZE_BUCKET, Axis.COIN),
+        cadence=Cadence.DAY, delivery=Delivery.INLINE, form=documented.COIN_METRICS,
+        dating=Dating.SERIES, scoped_by=(Axis.SIZE_BUCKET, Axis.COIN),
         paging=Paging.CURSOR, lookback=timedelta(days=3), is_current_state=False, feeds=("fct_size_bucket_metrics",),
         description="A coin's position counts and values in one range of position value at every state.",
         shape=Records(at="metrics", time="createdAt", required=COIN_SERIES),
         quirks="The bucket is not echoed: it is known from the request.",
     ),
     Dataset(
-        name="positions", number=15, path="/positions", cadence=Cadence.DAY, delivery=Delivery.INLINE, dating=Dating.SERIES,
+        name="positions", number=15, path="/positions", cadence=Cadence.DAY, delivery=Delivery.INLINE, form=documented.POSITIONS,
+        dating=Dating.SERIES,
         scoped_by=(Axis.COIN,), query={"coin": "{coin}"}, paging=Paging.CURSOR, lookback=timedelta(days=7),
         is_current_state=False, description="Positions of a coin opened in the last days, from opening to close.",
         feeds=("fct_positions",), floor=datetime(2025, 4, 4, tzinfo=UTC),

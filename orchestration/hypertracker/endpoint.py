@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import product
 from urllib.parse import quote
 
+from orchestration.hypertracker.forms import Form
 from orchestration.hypertracker.shapes import Shape
 from orchestration.planning.slots import Cadence
 
@@ -96,7 +97,8 @@ class Dataset:
     `spellings` are other words for a scope's value that the provider may insist on. `is_optional` means that the provider
     may not have it at all. `past` are the ways to ask for a slot that the endpoint itself no longer serves; such a record
     covers slots not older than `reach`, from `floor` until `ceiling`. `redefined_at` accepts a change of its keys: payloads
-    received since are compared among themselves only.
+    received since are compared among themselves only. `form` is what the answer is expected to look like, None where nobody
+    knows: `htw probe` compares, nothing else depends on it.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Dataset:
     scoped_by: tuple[Axis, ...] = ()
     query: Mapping[str, str] = field(default_factory=dict)
     shape: Shape | None = None
+    form: Form | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     epoch_aliases: Mapping[str, str] = field(default_factory=dict)
     rows_at: str | None = None
