@@ -27,7 +27,7 @@ from pydantic import SecretStr
 from stamina.instrumentation import RetryDetails
 
 from orchestration.hypertracker.answers import api_error, said_time, storage_error
-from orchestration.hypertracker.endpoint import Dataset, LinkNote
+from orchestration.hypertracker.endpoint import Dataset, Delivery, LinkNote
 from orchestration.hypertracker.errors import (
     BadRequestError,
     DoubtfulBodyError,
@@ -103,12 +103,16 @@ class Tally:
 
     `stale_links` counts the downloads that came to nothing: links that were refused or broke off, and doubtful bodies.
     `doubt` says why the body kept last cannot be data; `kept_bytes` is what the bodies kept so far inflate to.
+    `path` is what was asked last, `delivery` and `content_type` how its body was handed over and what it was called.
     """
 
     requests: int = 0
     stale_links: int = 0
     doubt: str = ""
     kept_bytes: int = 0
+    path: str = ""
+    delivery: Delivery | None = None
+    content_type: str = ""
     notes: dict[str, str] = field(default_factory=dict)
 
 
@@ -203,6 +207,7 @@ class Client(Generic[StoredT]):
         A body that cannot be data is asked for again, because most of it is perishable; the last one is kept as it is.
         """
         await self._wait_for_turn()
+        tally.path = path
         watch = BodyWatch(dataset.cap_bytes - tally.kept_bytes)
         with transport_errors(self._api_url.host), store.new_body() as target:
             body = _Watched(target, watch)
@@ -231,10 +236,12 @@ class Client(Generic[StoredT]):
         """Store an inline body, or give the link that the answer holds."""
         if answer.status_code in REDIRECTS and "location" in answer.headers:
             await beginning(answer)  # a connection whose answer was read can be used again
+            tally.delivery = Delivery.REDIRECT
             return answer.headers["location"]
         if answer.status_code != 200:
             raise await self._refusal(answer)
         chunks = capped(answer, dataset.cap_bytes)
+        tally.delivery, tally.content_type = Delivery.INLINE, _content_type(answer)
         first = b""
         async for chunk in chunks:
             first += chunk
@@ -242,6 +249,7 @@ class Client(Generic[StoredT]):
                 break
         else:
             if (link := _download_url(first, dataset.link_note, tally.notes)) is not None:
+                tally.delivery = Delivery.LINK
                 return link
         body.write(first)
         async for chunk in chunks:
@@ -253,7 +261,7 @@ class Client(Generic[StoredT]):
         url, hosts = safe_link(link, self._api_url, self._access.storage_hosts), self._access.storage_hosts
         try:
             for _ in range(1 + MOST_HOPS):
-                if (onward := await self._follow(url, body, cap_bytes)) is None:
+                if (onward := await self._follow(url, body, cap_bytes, tally)) is None:
                     return
                 url = safe_link(onward, self._api_url, hosts, base=url)
         except TransientError:
@@ -261,7 +269,7 @@ class Client(Generic[StoredT]):
             raise
         raise UnsafeLinkError(f"{url.host} redirects more than {MOST_HOPS} times in a row")
 
-    async def _follow(self, url: httpx.URL, body: _Watched, cap_bytes: int) -> str | None:
+    async def _follow(self, url: httpx.URL, body: _Watched, cap_bytes: int, tally: Tally) -> str | None:
         """Store what is behind one address, or give the address that storage names instead."""
         with transport_errors(url.host):
             async with self._storage.stream("GET", url) as answer:
@@ -269,6 +277,7 @@ class Client(Generic[StoredT]):
                     return answer.headers["location"]
                 if answer.status_code != 200:
                     raise storage_error(answer.status_code)
+                tally.content_type = _content_type(answer)
                 async for chunk in capped(answer, cap_bytes):
                     body.write(chunk)
         return None
@@ -304,6 +313,11 @@ class _Watched:
     def write(self, chunk: bytes) -> None:
         self.watch.see(chunk)
         self.target.write(chunk)
+
+
+def _content_type(answer: httpx.Response) -> str:
+    """As the answer calls its body, without parameters; empty where it does not say."""
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _limiter(per_minute: int) -> AsyncLimiter | None:
