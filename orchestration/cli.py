@@ -1,6 +1,6 @@
 """The `htw` command: thin commands over functions that live elsewhere.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 done with slots missing.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done with slots missing (`probe`: with differences found).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.slots import Cadence, is_slot, slot_at
@@ -29,6 +30,7 @@ from orchestration.settings import (
 )
 
 DONE, FAILED, WRONG_USAGE, SLOTS_MISSING = 0, 1, 2, 3
+DIFFERENCES = SLOTS_MISSING
 DEFAULT_HOURS = 24
 ROWS_SHOWN = 100
 PIPED_WIDTH = 140
@@ -197,6 +199,47 @@ def doctor(as_json: Json = False) -> None:
                 f"{mark}  {finding.subject}: {finding.says}" + (f" -> {finding.mend}" if finding.mend else ""), soft_wrap=True
             )
         raise typer.Exit(DONE if all(finding.is_well for finding in findings) else FAILED)
+
+
+@app.command()
+def probe(
+    datasets: Annotated[list[str] | None, typer.Argument(help="Datasets; all that HTW_DATASETS names by default.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Spend the requests without being asked.")] = False,
+    as_json: Json = False,
+    samples: Annotated[Path | None, typer.Option(help="Where samples go; by default below HTW_DATA_DIR/probe.")] = None,
+) -> None:
+    """Ask each dataset once and name what is not as the registry expects; shows the cost first."""
+    with _spoken_errors():
+        raise typer.Exit(_probe(load_settings(), datasets or [], yes, as_json, samples))
+
+
+def _probe(settings: Settings, names: list[str], yes: bool, as_json: bool, samples: Path | None) -> int:
+    from orchestration.clock import SystemClock
+    from orchestration.probe import run_probe
+    from orchestration.probe_errand import Errand, cost_words
+    from orchestration.probe_report import report_lines
+
+    chosen, now = _known_datasets(settings, names), datetime.now(UTC)
+    errand = Errand.of([dataset for dataset in settings.wanted_datasets() if dataset.name in chosen], now)
+    err.print(cost_words(errand, settings.plan_limits()), markup=False, soft_wrap=True)
+    if not yes and not sys.stdin.isatty():
+        raise SettingsError("nobody is there to confirm the cost: add --yes to spend it")
+    if not yes and not typer.confirm("go on?", err=True):
+        return FAILED
+    folder = samples or settings.data_dir / "probe" / f"{now:%Y-%m-%dT%H%M%SZ}"
+    with err.status("asking") as status:
+
+        def tell(text: str, is_kept: bool) -> None:
+            if is_kept:
+                err.print(text, markup=False, soft_wrap=True)
+            status.update(escape(text))
+
+        report = run_probe(settings.access(), SystemClock(), errand, folder, tell)
+    if as_json:
+        out.print_json(json.dumps(report.as_json()))
+    for line in [] if as_json else report_lines(report):
+        out.print(line, markup=False, soft_wrap=True)
+    return FAILED if report.failures else DIFFERENCES if report.differences else DONE
 
 
 @app.command()
