@@ -9,15 +9,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl
 
-if TYPE_CHECKING:
-    from sandbox.core import Core
+from sandbox.clock import SandboxClock
+from sandbox.links import BodyCache, Links
+from sandbox.market.market import Market
+from sandbox.settings import SandboxSettings
 
 Leg = Literal["api", "storage"]
 JSON_TYPE = "application/json; charset=utf-8"
 CSV_TYPE = "text/csv"
+
+
+class Shared(Protocol):
+    """What an answer may draw on; `core` brings it together."""
+
+    settings: SandboxSettings
+    clock: SandboxClock
+    market: Market
+    secret: bytes
+    links: Links
+    bodies: BodyCache
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Exchange:
     the path, `query` the decoded pairs.
     """
 
-    core: Core
+    core: Shared
     leg: Leg
     path: str
     query_string: str
