@@ -164,7 +164,7 @@ def _row_order(dataset: Dataset, form: Form, series: Sequence[Sequence[datetime]
 
 
 def _step(dataset: Dataset, form: Form, series: Sequence[Sequence[datetime]]) -> Iterator[Difference]:
-    gaps = [abs(later - earlier).total_seconds() for times in series for earlier, later in pairwise(times)]
+    gaps = [(later - earlier).total_seconds() for times in series for earlier, later in pairwise(sorted(times))]
     if form.step is None or not gaps:
         return
     step = timedelta(seconds=statistics.median(gaps))
