@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +14,14 @@ from pydantic import SecretStr
 
 from orchestration.clock import SteppedClock
 from orchestration.definitions import build_definitions, datasets_by_cadence
+from orchestration.landing import land_all, prepare
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence, is_slot
 from orchestration.runs import RunResult, dagster_instance, run_slot
 from orchestration.settings import Settings, load_settings
 from sandbox import Fault, SandboxSettings, running_sandbox
+from warehouse.connection import open_writer
+from warehouse.vault import FetchRecord
 
 DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = ("BTC", "ETH", "kPEPE", "xyz:GOLD", "hyna:BTC")
@@ -110,3 +113,10 @@ def dumped(file: Path, prefix: str = "fct_") -> dict[str, list[tuple[Any, ...]]]
             for table in sorted(tables)
             if table.startswith(prefix)
         }
+
+
+def load_only(pipeline: Pipeline, records: Sequence[FetchRecord]) -> None:
+    """Land these fetches in this order; `Pipeline.load` would add whatever else the vault holds."""
+    with open_writer(pipeline.settings.warehouse_file) as connection:
+        prepare(connection)
+        list(land_all(connection, pipeline.vault, records))

@@ -21,6 +21,8 @@ COINS = ("BTC", "kPEPE", "xyz:GOLD", "hyna:BTC")
 ARCHIVED = (datetime(2026, 3, 11, 12, tzinfo=UTC), datetime(2026, 3, 11, 12, 5, tzinfo=UTC))
 PAGED = tuple(datetime(2026, 3, 26, 12, tzinfo=UTC) + timedelta(minutes=minutes) for minutes in (0, 5, 15))
 HISTORIC = (PAGED[0], PAGED[2])
+# The second build puts a snapshot between two that are known, and some before all of them.
+HEALED = ((PAGED[2], PAGED[0]), (PAGED[1], *reversed(ARCHIVED)))
 LATE = datetime(2026, 4, 13, 6, tzinfo=UTC)
 FEW_ROWS = 20
 FACTS = ("fct_order_versions", "fct_order_liquidity", "fct_open_positions")
@@ -71,19 +73,20 @@ def timely(market_day: Day) -> Poller:
 
 @pytest.fixture(scope="module")
 def late(market_day: Day, timely: Poller) -> Poller:  # the clock has passed the slots
-    """The same slots weeks later, newest first, from pages that repeat rows at their edges."""
+    """The same slots weeks later, out of order and over two builds, from pages that repeat rows at their edges."""
     settings = market_day.settings.model_copy(update={"data_dir": market_day.settings.data_dir / "late"})
     made = Poller(Pipeline(settings, market_day.clock), [])
     market_day.sandbox.clock.set(LATE)
     for coin in COINS:
         market_day.sandbox.faults.add(Fault(kind="overlap", path=f"5m-snapshots/.*coin={coin}(&|$)", name="orders", rows=3))
-    for slot in reversed((*ARCHIVED, *PAGED)):
-        # What the fault repeats is of the page before, which must be one of the same snapshot.
-        for fault in market_day.sandbox.faults.active():
-            fault.memory.clear()
-        made.poll("positions", slot)
-        made.poll("orders", slot)
-    made.build()
+    for slots in HEALED:
+        for slot in slots:
+            # What the fault repeats is of the page before, which must be one of the same snapshot.
+            for fault in market_day.sandbox.faults.active():
+                fault.memory.clear()
+            made.poll("positions", slot)
+            made.poll("orders", slot)
+        made.build()
     return made
 
 
