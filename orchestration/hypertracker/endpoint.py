@@ -94,6 +94,8 @@ class Dataset:
     where they are not the payload itself) is set; a column may come as epoch milliseconds under its name in `epoch_aliases`.
 
     `lookback` is how far before its slot a series asks; `settle_s` how long after the slot its payload is published.
+    `window` is how far back an export reaches of itself. Where the quota is short, `priority` 1 (others rest on it) goes before 2
+    and 3 (others tell it too); `requests_a_poll` is what a scope is reckoned to cost, in pages.
     `spellings` are other words for a scope's value that the provider may insist on. `is_optional` means that the provider
     may not have it at all. `past` are the ways to ask for a slot that the endpoint itself no longer serves; such a record
     covers slots not older than `reach`, from `floor` until `ceiling`. `redefined_at` accepts a change of its keys: payloads
@@ -122,9 +124,12 @@ class Dataset:
     paging: Paging = Paging.NONE
     page_limit: int = PAGE_LIMIT
     lookback: timedelta | None = None
+    window: timedelta | None = None
     settle_s: float = 0.0
     is_current_state: bool = True
     is_optional: bool = False
+    priority: int = 2
+    requests_a_poll: int = 1
     cap_bytes: int = 256 * MEBIBYTE
     spellings: Mapping[str, str] = field(default_factory=dict)
     link_note: LinkNote | None = None

@@ -1,0 +1,44 @@
+"""How often: the intervals at which a dataset may be polled, and how many slots they make.
+
+Belongs here: intervals as values. Does not: which one a dataset gets (`quota`).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+DAY = timedelta(days=1)
+DAYS_A_MONTH = 31
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+
+# Up to a day each is a multiple of the one before: a rarer dataset's slots are slots of the more frequent ones too, so that what
+# is compared with each other was looked at in the same instant.
+INTERVALS = (
+    *(timedelta(minutes=minutes) for minutes in (5, 15, 30)),
+    *(timedelta(hours=hours) for hours in (1, 2, 4, 8)),
+    *(timedelta(days=days) for days in (1, 3, 7)),
+)
+
+
+def intervals_from(step: timedelta, rarest: timedelta) -> tuple[timedelta, ...]:
+    """The intervals that are whole multiples of a step and not above `rarest`, rarest first; the step itself at least."""
+    found = [interval for interval in INTERVALS if step < interval <= rarest and interval % step == timedelta()]
+    return (*reversed(found), step)
+
+
+def slots_a_day(interval: timedelta) -> int:
+    """Slots of the busiest day: an interval of several days has its whole slot on one of them."""
+    return max(1, DAY // interval)
+
+
+def slots_a_month(interval: timedelta) -> int:
+    """The most slots that 31 days can hold."""
+    return -(-DAYS_A_MONTH * DAY // interval)
+
+
+def interval_words(interval: timedelta) -> str:
+    """`15 minutes`, `2 hours`, `day`: to follow the word every."""
+    seconds = int(interval.total_seconds())
+    unit_s, unit = next((s, u) for s, u in ((DAY_S, "day"), (HOUR_S, "hour"), (MINUTE_S, "minute")) if seconds % s == 0)
+    count = seconds // unit_s
+    return unit if count == 1 else f"{count} {unit}s"

@@ -1,0 +1,89 @@
+"""What the quota plan needs to know of a dataset, and what is wished for.
+
+Belongs here: the plan's inputs as values. Does not: reading them from registry, settings and vault (`orchestration.affording`),
+the order in which they are served (`ladder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+from orchestration.planning.pace import DAY, intervals_from
+
+# Rarer than this, even what loses nothing is too old to be of use.
+RAREST = timedelta(days=7)
+
+
+class Perishability(IntEnum):
+    """What becomes of a slot that was not polled; the lower, the sooner it is served."""
+
+    PERISHABLE = 0
+    WINDOW = 1
+    HISTORY = 2
+
+
+class Breadth(IntEnum):
+    """What one request is about; the lower, the more it brings."""
+
+    MARKET = 0
+    PART = 1
+    COIN = 2
+
+
+@dataclass(frozen=True)
+class Pollable:
+    """One dataset, as the quota sees it.
+
+    `step` is its own cadence. `requests` is what one slot costs: of one coin where it is asked by coin, else of all its scopes.
+    `reaches_back` is how much of the past one answer holds (None: all of it; of no meaning where perishable). `settle` is how
+    long after its slot it is published. `if_missed` says what becomes of a slot that is not polled.
+    """
+
+    name: str
+    step: timedelta
+    perishability: Perishability
+    breadth: Breadth
+    requests: int = 1
+    priority: int = 2
+    reaches_back: timedelta | None = None
+    settle: timedelta = timedelta()
+    is_dated_by_state: bool = False
+    is_state: bool = False
+    if_missed: str = "lost"
+
+    @property
+    def intervals(self) -> tuple[timedelta, ...]:
+        """How often it may be polled, rarest first: never so rarely that a window or a series would have holes."""
+        return intervals_from(self.step, self.rarest)
+
+    @property
+    def rarest(self) -> timedelta:
+        if self.perishability is Perishability.PERISHABLE:
+            return DAY
+        if self.reaches_back is None:
+            return RAREST
+        # What leaves the window is lost, so one failed poll must not be enough to lose it; history can be asked for again.
+        is_window = self.perishability is Perishability.WINDOW
+        return min(RAREST, self.reaches_back / 2 if is_window else self.reaches_back)
+
+    def coins(self, wished: tuple[str, ...]) -> tuple[str, ...]:
+        """What it is polled for: each wished coin, or the one thing `''` where it is not asked by coin."""
+        return wished if self.breadth is Breadth.COIN else ("",)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is wanted: coins with their open value (USD, or anything that orders them), datasets, and the fraction of the
+    plan that is left for retries, healing and backfill."""
+
+    coins: Mapping[str, float]
+    pollables: frozenset[Pollable]
+    reserve_fraction: float = 0.0
+
+    @property
+    def ranked_coins(self) -> tuple[str, ...]:
+        """Largest open value first, equal ones by name."""
+        return tuple(sorted(self.coins, key=lambda coin: (-self.coins[coin], coin)))
