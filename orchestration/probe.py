@@ -26,7 +26,7 @@ from orchestration.hypertracker.endpoint import Dataset, Paging
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, RefusedError, TokenError
 from orchestration.hypertracker.expectations import Answered, Aspect, Difference, compare, merged
 from orchestration.landing import land, prepare
-from orchestration.probe_errand import Errand, largest_of_each_dex
+from orchestration.probe_errand import Errand, counted, largest_of_each_dex
 from orchestration.probe_report import Asked, Report
 from orchestration.probe_samples import Samples
 from warehouse.ledger import Judgement, Verdict
@@ -67,8 +67,10 @@ class _Probe:
             try:
                 coins = await self._coins(client, errand)
                 asks = errand.asks(coins)
-                by_coin = ", ".join(largest_of_each_dex(coins)) or "no coin"
-                self._tell(f"{len(self.report.asked) + len(asks)} requests; by coin: {by_coin}", True)
+                if errand.needs_coins and not coins:
+                    self.report.failures.append("without a list of coins nothing is asked by coin; mend what is said of it first")
+                by_coin = f"; by coin: {', '.join(largest_of_each_dex(coins))}" if coins else ""
+                self._tell(f"{counted(len(self.report.asked) + len(asks), 'request')}{by_coin}", True)
                 for ask in asks:
                     await self._answer(client, ask)
             except (TokenError, QuotaSpentError) as error:
@@ -122,7 +124,7 @@ class _Probe:
         try:
             text = self._vault.read(part).decode("utf-8-sig")
             return text, read_form(text, COMPRESSIONS.get(Path(part.file).suffix, ""))
-        except (ValueError, VaultError):
+        except (ValueError, RecursionError, VaultError):
             return "", None
 
     def _compared(self, ask: Ask, tally: Tally, form: AnswerForm) -> list[Difference]:

@@ -88,6 +88,11 @@ def cost_words(errand: Errand, plan: Plan) -> str:
     per_dex = [source.name for _, source in errand.sources if source.name in ASKED_PER_DEX]
     each = f", {' and '.join(per_dex)} for one coin of each dex (at most {MOST_DEXES})" if per_dex else ""
     return (
-        f"this asks at most {errand.most_requests} requests of plan {plan.name}'s {plan.per_day:,} a day: "
-        f"{len(errand.sources)} endpoints once{each}"
+        f"this asks at most {counted(errand.most_requests, 'request')} of plan {plan.name}'s {plan.per_day:,} a day: "
+        f"{counted(len(errand.sources), 'endpoint')} once{each}"
     )
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 request`, `1,200 requests`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestration.hypertracker.datasets import SOURCES
 from orchestration.hypertracker.expectations import Difference
+from orchestration.probe_errand import counted
 from warehouse.ledger import Verdict
 
 
@@ -63,8 +64,9 @@ def report_lines(report: Report) -> Iterator[str]:
     if unknown:
         yield f"not compared, because nothing is known of its form: {', '.join(unknown)}; see the sample"
     yield (
-        f"{report.requests} requests spent, {len(report.asked)} answers looked at, {len(report.differences)} differences, "
-        f"{len(report.failures)} failures" + (f"; samples in {report.samples}" if report.samples else "")
+        f"{counted(report.requests, 'request')} spent, {counted(len(report.asked), 'ask')} made, "
+        f"{counted(len(report.differences), 'difference')}, {counted(len(report.failures), 'failure')}"
+        + (f"; samples in {report.samples}" if report.samples else "")
     )
 
 

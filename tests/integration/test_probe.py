@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from sandbox import Fault, Sandbox, SandboxSettings, Shapes, running_sandbox
 from tests.integration.processes import Htw
 from warehouse.ledger import Verdict
 
-DONE, FAILED, WRONG_USAGE, DIFFERENCES = 0, 1, 2, 3
+DONE, WRONG_USAGE, DIFFERENCES = 0, 2, 3
 NOON = datetime(2026, 3, 26, 12, 1, tzinfo=UTC)
 SIZES: dict[str, Any] = {"coins": 9, "positions": 120, "orders": 60}
 FULL_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
@@ -132,7 +133,7 @@ def test_of_many_dexes_seven_are_asked_the_main_one_first() -> None:
 
 def test_another_market_is_clean_too(tmp_path: Path) -> None:
     with running_sandbox(settings(seed=11)) as sandbox:
-        found = probed(sandbox, tmp_path)
+        found = probed(sandbox, tmp_path, CHANGEABLE)
     assert (found.report.differences, found.report.failures) == ([], [])
 
 
@@ -240,6 +241,14 @@ def test_a_spent_quota_ends_the_probe_as_a_failure(spoilt: Callable[..., Probed]
     assert "quota" in failure
 
 
+def test_without_a_list_of_coins_what_is_asked_by_coin_is_a_failure(spoilt: Callable[..., Probed]) -> None:
+    found = spoilt(["segments", "coin_metrics"], Fault("status", "/positions/coins", status=404))
+    assert found.named == {("coins", Aspect.REFUSAL)}
+    assert found.verdicts("segments") == {Verdict.LOADED}
+    (failure,) = found.report.failures
+    assert "nothing is asked by coin" in failure
+
+
 def test_nothing_that_identifies_or_opens_leaves_the_probe(as_documented: Probed) -> None:
     words, market = as_documented.all_words(), as_documented.provider.market
     addresses = set(market.wallets.addresses(np.arange(market.wallets.count)))
@@ -286,15 +295,20 @@ def test_the_command_asks_only_when_told_to_and_exits_by_what_it_found(tmp_path:
     with running_sandbox(SandboxSettings(**SIZES, seed=3, summary_delivery="redirect")) as sandbox:
         htw = Htw(sandbox.api_url, sandbox.token, tmp_path / "data")
         unasked = htw("probe", "segment_summary", "segments")
-        counted_before = len(sandbox.requests())
-        result = htw("probe", "segment_summary", "segments", "--yes", "--json")
-    assert (unasked.returncode, counted_before) == (WRONG_USAGE, 0)
+        assert sandbox.requests() == []
+        with ThreadPoolExecutor(2) as pool:
+            clean = pool.submit(htw, "probe", "segments", "--yes", "--samples", str(tmp_path / "kept"))
+            changed = pool.submit(htw, "probe", "segment_summary", "segments", "--yes", "--json").result()
+    assert unasked.returncode == WRONG_USAGE
     assert "this asks at most 2 requests" in unasked.stderr
     assert "add --yes" in unasked.stderr
-    assert result.returncode == DIFFERENCES, result.stderr
-    report = json.loads(result.stdout)
+    assert clean.result().returncode == DONE, clean.result().stderr
+    assert "1 request spent, 1 ask made, 0 differences, 0 failures" in clean.result().stdout
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"segments.json", "README.md"}
+    assert changed.returncode == DIFFERENCES, changed.stderr
+    report = json.loads(changed.stdout)
     (difference,) = [Difference(**found) for found in report["differences"]]
     assert (difference.dataset, difference.expected, difference.came) == ("segment_summary", "inline", "redirect")
     assert report["requests"] == 2
     assert Path(report["samples"]).parent == tmp_path / "data" / "probe"
-    assert sandbox.token not in result.stdout + result.stderr
+    assert sandbox.token not in changed.stdout + changed.stderr + clean.result().stdout
