@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.core import Core
 from sandbox.faults import Fault
 from sandbox.times import iso, parse_iso
 from sandbox.wire import Exchange, Reply, json_reply
@@ -13,27 +14,27 @@ from sandbox.wire import Exchange, Reply, json_reply
 CONTROL_PREFIX = "/_sandbox/"
 
 
-def control(exchange: Exchange, method: str, body: bytes) -> Reply:
+def control(core: Core, exchange: Exchange, method: str, body: bytes) -> Reply:
     """Answer GET/PUT `clock`, GET/POST/DELETE `faults`, GET `requests`, GET `usage`; 400 for what it cannot read."""
     room = exchange.path.removeprefix(CONTROL_PREFIX)
     try:
         given: dict[str, Any] = json.loads(body) if body else {}
         if room == "clock" and method in ("GET", "PUT"):
-            return _clock(exchange, given if method == "PUT" else {})
+            return _clock(core, given if method == "PUT" else {})
         if room == "faults" and method in ("GET", "POST", "DELETE"):
-            return _faults(exchange, method, given)
+            return _faults(core, method, given)
     except (ValueError, TypeError, KeyError) as error:
         return json_reply({"error": str(error)}, 400)
     if room == "requests" and method == "GET":
-        return json_reply([{**record._asdict(), "time": record.time.isoformat()} for record in exchange.core.requests()])
+        return json_reply([{**record._asdict(), "time": record.time.isoformat()} for record in core.requests()])
     if room == "usage" and method == "GET":
-        return json_reply(exchange.core.meter.usage(exchange.now_ms))
+        return json_reply(core.meter.usage(exchange.now_ms))
     return json_reply({"error": "no such control"}, 404)
 
 
-def _clock(exchange: Exchange, given: dict[str, Any]) -> Reply:
+def _clock(core: Core, given: dict[str, Any]) -> Reply:
     """Move the clock to `now` (ISO) or by `advance_s` seconds, and give its state."""
-    clock, states = exchange.core.clock, exchange.core.market.states
+    clock, states = core.clock, core.market.states
     if "now" in given:
         clock.set(datetime.fromtimestamp(parse_iso(given["now"]) / 1000, UTC))
     if "advance_s" in given:
@@ -44,8 +45,8 @@ def _clock(exchange: Exchange, given: dict[str, Any]) -> Reply:
     return json_reply({**times, "mode": clock.mode, "speed": clock.speed})
 
 
-def _faults(exchange: Exchange, method: str, given: dict[str, Any]) -> Reply:
-    board = exchange.core.faults
+def _faults(core: Core, method: str, given: dict[str, Any]) -> Reply:
+    board = core.faults
     if method == "POST":
         board.add(Fault(**given))
     if method == "DELETE":

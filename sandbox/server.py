@@ -55,7 +55,7 @@ class Host:
             return
         exchange = self._exchange(scope)
         if self._leg == "api" and exchange.path.startswith(CONTROL_PREFIX):
-            reply = control(exchange, scope["method"], await _read_body(receive))
+            reply = control(self._core, exchange, scope["method"], await _read_body(receive))
         else:
             reply = await self._reply(exchange, scope["method"])
             self._record(exchange, reply)
