@@ -336,8 +336,8 @@ def test_changes_that_come_out_of_order_over_three_builds_give_the_same_facts(dr
     pipeline = Pipeline(settings, drifting.clock)
     pipeline.vault = drifting.pipeline.vault
     records = list(drifting.pipeline.vault.records())
-    for begin, end in ((AFTER, NEXT_DAY), (MIDNIGHT, AFTER), (NEXT_DAY, NEXT_DAY + timedelta(days=1))):
-        load_only(pipeline, [record for record in records if begin <= record.slot < end])
+    for slots in ((AFTER,), (MIDNIGHT,), (BEFORE, NEXT_DAY)):
+        load_only(pipeline, [record for record in records if record.slot in slots])
         raise_for_failures(pipeline.build())
     pipeline.publish()
     assert facts(pipeline) == facts(drifting.pipeline)
