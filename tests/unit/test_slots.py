@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from orchestration.hypertracker.datasets import BY_NAME
+from orchestration.hypertracker.endpoint import NO_KNOWN_END
 from orchestration.planning.gaps import SlotVerdict, best_verdict, find_gaps
 from orchestration.planning.plans import parse_plan
 from orchestration.planning.slots import Cadence, is_slot, slot_at, slots_between
@@ -53,8 +55,32 @@ def test_gaps_join_consecutive_slots_with_one_reason() -> None:
 
 
 def test_a_window_dataset_says_until_when_it_heals() -> None:
-    gaps = find_gaps("market_metrics", Cadence.DAY, [""], (DAY, DAY + timedelta(days=1)), {}, timedelta(hours=6))
+    window = (DAY, DAY + timedelta(days=1))
+    gaps = find_gaps("market_metrics", Cadence.DAY, [""], window, {}, lambda slot: slot + timedelta(hours=6))
     assert gaps[0].recoverable_until == DAY + timedelta(hours=6)
+
+
+def test_a_scope_that_does_not_exist_has_nothing_to_heal() -> None:
+    window, verdicts = (DAY, DAY + timedelta(days=1)), {("NOSUCH", DAY): SlotVerdict("absent", "not found")}
+    (gap,) = find_gaps("coin_metrics", Cadence.DAY, ["NOSUCH"], window, verdicts, lambda slot: slot + timedelta(hours=6))
+    assert gap.recoverable_until is None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "slot", "until"),
+    [
+        ("coins", DAY, None),
+        ("market_metrics", DAY, DAY + timedelta(hours=6)),
+        ("order_snapshots", DAY, DAY + timedelta(days=30)),
+        ("order_snapshots", datetime(2026, 2, 1, tzinfo=UTC), NO_KNOWN_END),
+        ("order_snapshots", datetime(2026, 1, 1, tzinfo=UTC), None),
+        ("open_positions", datetime(2026, 3, 24, tzinfo=UTC), None),
+        ("open_positions", datetime(2026, 3, 26, tzinfo=UTC), NO_KNOWN_END),
+    ],
+)
+def test_how_long_a_missed_slot_can_be_had(dataset: str, slot: datetime, until: datetime | None) -> None:
+    now = max(DAY, slot) + timedelta(days=20)
+    assert BY_NAME[dataset].recoverable_until(slot, now) == until
 
 
 def test_an_arrival_outweighs_a_later_failure() -> None:
