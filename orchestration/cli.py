@@ -202,6 +202,27 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
+def plan(
+    name: Annotated[
+        str | None, typer.Option("--plan", help="Another plan than HTW_PLAN: free, pulse ..., or 5000/day,100/minute.")
+    ] = None,
+    coins: Annotated[str | None, typer.Option(help="Other coins than HTW_COINS: all, top:20, or a list.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What this quota affords: how often each dataset can be asked, for which coins, what is left out, and the next plan up."""
+    with _spoken_errors():
+        from orchestration.affording import affordable
+        from orchestration.affording_report import plan_json, show_plan
+
+        wishes = {setting: value for setting, value in (("plan", name), ("coins", coins)) if value is not None}
+        found = affordable(load_offline_settings(**wishes))
+        if as_json:
+            out.print_json(json.dumps(plan_json(found)))
+        else:
+            show_plan(found, out)
+
+
+@app.command()
 def probe(
     datasets: Annotated[list[str] | None, typer.Argument(help="Datasets; all that HTW_DATASETS names by default.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Spend the requests without being asked.")] = False,

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.affording import affordable
+from orchestration.affording_report import percent_words
 from orchestration.clock import Clock
 from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.errors import HyperTrackerError
 from orchestration.modelling import BuildError, prepare_manifest
-from orchestration.planning.plans import Plan
 from orchestration.settings import Settings
 from warehouse.connection import WarehouseError, open_writer
 from warehouse.vault import Part, Vault
@@ -29,7 +30,6 @@ MOST_SKEW = timedelta(seconds=30)
 LEAST_FREE_BYTES = 2 << 30
 LOCK_WAIT_S = 2.0
 PACKAGES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "httpx", "pandas")
-MINUTES_A_DAY = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,6 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield Finding("versions", True, f"Python {sys.version.split()[0]}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
 
 
-def requests_a_day(settings: Settings) -> int:
-    """What the settings ask for, a day, when every slot is polled once and the list of coins is long enough."""
-    coins = settings.wanted_coins(["?"] * 330)
-    per_day = 0
-    for dataset in settings.wanted_datasets():
-        slots = MINUTES_A_DAY // int(dataset.cadence.step.total_seconds() // 60)
-        per_day += slots * len(dataset.scopes(coins))
-    return per_day
-
-
 def _api(settings: Settings, clock: Clock) -> Iterator[Finding]:
     async def ask() -> timedelta | None:
         async with Client[Part](settings.access()) as client:
@@ -85,10 +75,10 @@ def _api(settings: Settings, clock: Clock) -> Iterator[Finding]:
 
 
 def _plan(settings: Settings) -> Finding:
-    plan: Plan = settings.plan_limits()
-    wanted = requests_a_day(settings)
-    says = f"the settings ask for {wanted:,} requests a day, plan {plan.name} has {plan.per_day:,}"
-    mend = "lower HTW_COINS or HTW_DATASETS, or set a larger HTW_PLAN" if wanted > plan.per_day else ""
+    found = affordable(settings)
+    plan, reserve = found.quota.plan, percent_words(found.wishes.reserve_fraction)
+    says = f"the settings ask for {found.full.day:,} requests a day, plan {plan.name} has {plan.per_day:,} ({reserve} in reserve)"
+    mend = "" if found.quota.is_whole else "`htw plan` shows what it affords; lower HTW_COINS or HTW_DATASETS, or raise HTW_PLAN"
     return Finding("plan", not mend, says, mend)
 
 

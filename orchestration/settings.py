@@ -186,9 +186,9 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(f"{'; '.join(lines)}. Every setting is in .env.example") from None
 
 
-def load_offline_settings() -> Settings:
+def load_offline_settings(**overrides: Any) -> Settings:
     """The same for work that never asks the API, and so needs no token."""
-    return load_settings(api_token=SecretStr(SANDBOX_TOKEN), api_token_file=None)
+    return load_settings(api_token=SecretStr(SANDBOX_TOKEN), api_token_file=None, **overrides)
 
 
 def _read_token(file: Path) -> str:

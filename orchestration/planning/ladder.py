@@ -17,7 +17,7 @@ PERISHABLE, WINDOW, HISTORY = Perishability
 MARKET, PART, COIN = Breadth
 EVERYTHING = frozenset(Perishability)
 WIDE, NARROW = frozenset({MARKET}), frozenset({PART, COIN})
-BEYOND_EXPORTS = timedelta(hours=2)
+EXPORTS_STEP = timedelta(hours=2)
 LEAST_PRIORITY = 3
 
 
@@ -40,28 +40,30 @@ class Stage:
 
 STAGES = (
     Stage("one call for the whole market, each as rarely as loses least", EVERYTHING, WIDE, None),
+    Stage("perishable, one call for the whole market, up to every 2 hours", frozenset({PERISHABLE}), WIDE, EXPORTS_STEP, 2),
+    Stage("perishable, a call a cohort or a period, once a day", frozenset({PERISHABLE}), frozenset({PART}), None, 2),
     Stage("perishable, one call for the whole market, up to its own cadence", frozenset({PERISHABLE}), WIDE, INTERVALS[0], 2),
-    Stage("perishable, a call a cohort or a coin, once a day", frozenset({PERISHABLE}), NARROW, None, 2),
+    Stage("perishable, a call a coin, once a day", frozenset({PERISHABLE}), frozenset({COIN}), None, 2),
     Stage("windows, often enough to lose nothing", frozenset({WINDOW}), NARROW, None),
-    Stage("perishable, a call a cohort or a coin, up to every 2 hours", frozenset({PERISHABLE}), NARROW, BEYOND_EXPORTS, 2),
+    Stage("perishable, a call a cohort or a coin, up to every 2 hours", frozenset({PERISHABLE}), NARROW, EXPORTS_STEP, 2),
     Stage("history, and what other datasets tell too, as rarely as leaves no holes", EVERYTHING, NARROW, None),
-    Stage("perishable, up to its own cadence", frozenset({PERISHABLE}), WIDE | NARROW, INTERVALS[0]),
+    Stage("perishable, up to its own cadence", frozenset({PERISHABLE}), WIDE | NARROW, INTERVALS[0], 2),
     Stage("windows, up to their own cadence", frozenset({WINDOW}), WIDE | NARROW, INTERVALS[0]),
-    Stage("history, up to its own cadence", EVERYTHING, WIDE | NARROW, INTERVALS[0]),
+    Stage("history, and what other datasets tell too, up to its own cadence", EVERYTHING, WIDE | NARROW, INTERVALS[0]),
 )
 
 
 @dataclass(frozen=True)
 class Step:
-    """Poll a dataset for one coin (`''` where it is not asked by coin) at an interval, rarer ones being reached already."""
+    """Poll one unit of a dataset at an interval, rarer ones being reached already."""
 
     pollable: Pollable
-    coin: str
+    unit: str
     interval: timedelta
 
     @property
     def says(self) -> str:
-        whom = f" for {self.coin}" if self.coin else ""
+        whom = f" for {self.unit}" if self.unit else ""
         return f"{self.pollable.name}{whom} every {interval_words(self.interval)}"
 
 
@@ -77,7 +79,7 @@ def steps(wishes: Wishes) -> Iterator[Step]:
                 if key in taken or interval not in pollable.intervals or not stage.takes(pollable, interval):
                     continue
                 taken.add(key)
-                yield from (Step(pollable, coin, interval) for coin in pollable.coins(coins))
+                yield from (Step(pollable, unit, interval) for unit in pollable.units(coins))
 
 
 def _order(pollable: Pollable) -> tuple[int, int, int, str]:

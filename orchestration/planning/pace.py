@@ -37,8 +37,8 @@ def slots_a_month(interval: timedelta) -> int:
 
 
 def interval_words(interval: timedelta) -> str:
-    """`15 minutes`, `2 hours`, `day`: to follow the word every."""
+    """`15 min`, `2 h`, `1 day`, `3 days`."""
     seconds = int(interval.total_seconds())
-    unit_s, unit = next((s, u) for s, u in ((DAY_S, "day"), (HOUR_S, "hour"), (MINUTE_S, "minute")) if seconds % s == 0)
-    count = seconds // unit_s
-    return unit if count == 1 else f"{count} {unit}s"
+    if seconds % DAY_S == 0:
+        return "1 day" if seconds == DAY_S else f"{seconds // DAY_S} days"
+    return f"{seconds // HOUR_S} h" if seconds % HOUR_S == 0 else f"{seconds // MINUTE_S} min"

@@ -37,7 +37,8 @@ class Breadth(IntEnum):
 class Pollable:
     """One dataset, as the quota sees it.
 
-    `step` is its own cadence. `requests` is what one slot costs: of one coin where it is asked by coin, else of all its scopes.
+    `step` is its own cadence. It is polled a unit at a time: by coin, or by its `parts` (such as ages of positions), most wanted
+    first; a dataset without parts is one unit `''`. `requests` is what one slot of one unit costs.
     `reaches_back` is how much of the past one answer holds (None: all of it; of no meaning where perishable). `settle` is how
     long after its slot it is published. `if_missed` says what becomes of a slot that is not polled.
     """
@@ -47,12 +48,17 @@ class Pollable:
     perishability: Perishability
     breadth: Breadth
     requests: int = 1
+    parts: tuple[str, ...] = ("",)
     priority: int = 2
     reaches_back: timedelta | None = None
     settle: timedelta = timedelta()
     is_dated_by_state: bool = False
     is_state: bool = False
     if_missed: str = "lost"
+
+    def __hash__(self) -> int:
+        # Names tell datasets apart; hashing every field for each of some ten thousand steps takes most of the time.
+        return hash(self.name)
 
     @property
     def intervals(self) -> tuple[timedelta, ...]:
@@ -69,9 +75,9 @@ class Pollable:
         is_window = self.perishability is Perishability.WINDOW
         return min(RAREST, self.reaches_back / 2 if is_window else self.reaches_back)
 
-    def coins(self, wished: tuple[str, ...]) -> tuple[str, ...]:
-        """What it is polled for: each wished coin, or the one thing `''` where it is not asked by coin."""
-        return wished if self.breadth is Breadth.COIN else ("",)
+    def units(self, coins: tuple[str, ...]) -> tuple[str, ...]:
+        """What may be polled at a pace of its own, given the wished coins."""
+        return coins if self.breadth is Breadth.COIN else self.parts
 
 
 @dataclass(frozen=True)

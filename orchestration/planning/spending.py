@@ -17,7 +17,7 @@ from orchestration.planning.plans import Plan
 from orchestration.planning.pollable import Pollable
 
 MINUTE = timedelta(minutes=1)
-# The dataset's coins (`''` where it is not asked by coin), and how often each is polled.
+# The units of each dataset, and how often each is polled.
 Chosen = Mapping[Pollable, Mapping[str, timedelta]]
 
 
@@ -117,11 +117,17 @@ class Allowance:
 
     def is_in_time(self, loads: Iterable[Load]) -> bool:
         """Whether everything due together at 00:00 UTC, and again at each slot after it, is sent before its slot ends, if what
-        ends first is sent first. As intervals are multiples of each other, it is enough to look at their ends."""
-        held = list(loads)
-        return self.minute is None or all(
-            sum(load.due_by(moment) for load in held) <= self.minute * _whole_minutes(moment, held) for moment in INTERVALS
-        )
+        ends first is sent first."""
+        return self.late_at(loads) is None
+
+    def late_at(self, loads: Iterable[Load]) -> timedelta | None:
+        """The last moment after 00:00 UTC by which more slots end than could be filled; None where all is in time. As intervals
+        are multiples of each other, it is enough to look at their ends."""
+        held, minute = list(loads), self.minute
+        if minute is None:
+            return None
+        late = (m for m in INTERVALS if sum(load.due_by(m) for load in held) > minute * _whole_minutes(m, held))
+        return max(late, default=None)
 
     def minutes_for(self, requests: int) -> int | None:
         """Minutes until so many requests are sent; None without a limit."""

@@ -9,7 +9,7 @@ from orchestration.planning.quota import Choice, QuotaPlan
 
 @dataclass(frozen=True)
 class Change:
-    """One dataset before and after; `fraction_added` of its slots, 0-1, are polled in addition."""
+    """One dataset before and after; `fraction_added` is what more of it is covered, 0-1."""
 
     before: Choice
     after: Choice
@@ -19,12 +19,12 @@ class Change:
         return self.after.pollable.name
 
     @property
-    def coins_added(self) -> int:
+    def units_added(self) -> int:
         return self.after.covered_count - self.before.covered_count
 
     @property
     def fraction_added(self) -> float:
-        return self.after.slots_fraction - self.before.slots_fraction
+        return self.after.coverage_fraction - self.before.coverage_fraction
 
 
 def difference(before: QuotaPlan, after: QuotaPlan) -> tuple[Change, ...]:
