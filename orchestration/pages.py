@@ -1,18 +1,24 @@
-"""Documentation made from what runs: `docs/datasets.md` from the registry, `docs/tables.md` from the dbt manifest.
+"""Documentation made from what runs: `docs/datasets.md` from the registry, `docs/tables.md` from the dbt manifest,
+`docs/plans.md` from the quota plan.
 
-Belongs here: laying these pages out as text. Does not: the facts on them (`hypertracker.datasets`, `dbt_project`). A test holds
-the pages against what this makes; `python -m orchestration.pages` (or `make docs`) writes them anew.
+Belongs here: laying these pages out as text. Does not: the facts on them (`hypertracker.datasets`, `dbt_project`, `planning`). A
+test holds the pages against what this makes; `python -m orchestration.pages` (or `make docs`) writes them anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestration.affording import ASSUMED_COIN_COUNT, vendor_plans
+from orchestration.affording_report import minutes_words, pace_words
 from orchestration.hypertracker.datasets import DATASETS
 from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.modelling import prepare_manifest
+from orchestration.planning.ladder import STAGES
+from orchestration.planning.pace import interval_words
+from orchestration.planning.quota import QuotaPlan
 
 DOCS_DIR = Path(__file__).parent.parent / "docs"
 MADE = "<!-- Made by `make docs` from the project itself; change it there. -->"
@@ -22,6 +28,20 @@ DATED_BY = {
     Dating.SLOT: "the slot",
     Dating.SERIES: "a time in each row",
 }
+PLANS_INTRODUCTION = """\
+What each of the vendor's plans affords of all datasets, after a tenth of it is left for retries, healing and backfill: how often
+a dataset can be asked, in brackets for how many coins (largest open value first) or ages of positions; a dash is not at all. The
+same for your own plan, coins and datasets, with what is left out and what becomes of it: `htw plan`."""
+PLAN_TOTALS: Mapping[str, Callable[[QuotaPlan], str]] = {
+    "requests on the busiest day": lambda quota: f"{quota.total.day:,}{_of(quota.allowance.day)}",
+    "requests in 31 days": lambda quota: f"{quota.total.month:,}{_of(quota.allowance.month)}",
+    "due together at 00:00 UTC": lambda quota: f"{quota.total.at_midnight:,}",
+    "sent within": lambda quota: minutes_words(quota),
+}
+
+
+def _of(limit: int | None) -> str:
+    return "" if limit is None else f" of {limit:,}"
 
 
 def datasets_page() -> str:
@@ -134,11 +154,41 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def plans_page() -> str:
+    """What each of the vendor's plans affords, for the 20 largest coins and for all; and the order of what goes first."""
+    head = ["# Plans", "", MADE, "", PLANS_INTRODUCTION, "", *_plan_order()]
+    tables = [line for count in (20, ASSUMED_COIN_COUNT) for line in _plans(count)]
+    return "\n".join([*head, *tables])
+
+
+def _plan_order() -> Iterator[str]:
+    yield from ("## What goes first", "", "A plan with more requests gets further along this list; it takes nothing away.", "")
+    yield from (f"{number}. {stage.says}" for number, stage in enumerate(STAGES, start=1))
+    yield ""
+
+
+def _plans(coin_count: int) -> Iterator[str]:
+    """One table: datasets down, plans across, totals last."""
+    quotas = vendor_plans(coin_count)
+    title = (
+        f"The {coin_count} largest coins (`top:{coin_count}`)" if coin_count < ASSUMED_COIN_COUNT else f"All {coin_count} coins"
+    )
+    yield from (f"## {title}", "", f"| dataset | wanted | {' | '.join(quota.plan.name for quota in quotas)} |")
+    yield "|---|---|" + "---|" * len(quotas)
+    for choice in quotas[0].choices:
+        cells = (pace_words(quota.choice(choice.pollable.name)) for quota in quotas)
+        yield f"| {choice.pollable.name} | {interval_words(choice.pollable.step)} | {' | '.join(cells)} |"
+    for name, figure in PLAN_TOTALS.items():
+        yield f"| *{name}* | | {' | '.join(figure(quota) for quota in quotas)} |"
+    yield ""
+
+
 def write_pages() -> None:
-    """Write both pages below `docs`."""
+    """Write the pages below `docs`."""
     DOCS_DIR.mkdir(exist_ok=True)
     (DOCS_DIR / "datasets.md").write_text(datasets_page() + "\n", "utf-8")
     (DOCS_DIR / "tables.md").write_text(tables_page() + "\n", "utf-8")
+    (DOCS_DIR / "plans.md").write_text(plans_page() + "\n", "utf-8")
 
 
 if __name__ == "__main__":

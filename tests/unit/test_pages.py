@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from orchestration.hypertracker.datasets import DATASETS
-from orchestration.pages import DOCS_DIR, datasets_page, examples, tables_page
+from orchestration.pages import DOCS_DIR, datasets_page, examples, plans_page, tables_page
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
@@ -14,6 +14,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 def test_the_pages_are_up_to_date() -> None:
     assert (DOCS_DIR / "datasets.md").read_text("utf-8") == datasets_page() + "\n", "run `make docs`"
     assert (DOCS_DIR / "tables.md").read_text("utf-8") == tables_page() + "\n", "run `make docs`"
+    assert (DOCS_DIR / "plans.md").read_text("utf-8") == plans_page() + "\n", "run `make docs`"
 
 
 def test_every_mart_has_an_example_query() -> None:
