@@ -49,14 +49,20 @@ class Sweep:
     """Fills asks concurrently and keeps every outcome in the vault.
 
     A refused token or a spent quota ends the sweep: what was not asked is recorded as failed, with that reason.
-    `on_record` is told of every finished fetch, for progress.
+    `on_record` is told of every finished fetch, for progress; `requests_budget` (a day) is noted with each.
     """
 
     def __init__(
-        self, client: Client[Part], vault: Vault, clock: Clock, on_record: Callable[[FetchRecord], None] | None = None
+        self,
+        client: Client[Part],
+        vault: Vault,
+        clock: Clock,
+        on_record: Callable[[FetchRecord], None] | None = None,
+        requests_budget: int = 0,
     ) -> None:
         self._client, self._vault, self._clock = client, vault, clock
         self._on_record = on_record
+        self._requests_budget = requests_budget
         self._ended_by: HyperTrackerError | None = None
 
     async def run(self, asks: Sequence[Ask]) -> list[FetchRecord]:
@@ -107,7 +113,7 @@ class Sweep:
         record = FetchRecord(
             new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, started_at, started_at, Verdict.FAILED.value,
             state_before=state if ask.source.dating is Dating.STATE else None,
-            source="" if ask.source is ask.dataset else ask.source.name,
+            source="" if ask.source is ask.dataset else ask.source.name, requests_budget=self._requests_budget,
         )  # fmt: skip
         if self._ended_by is not None:
             reason = f"not asked: {self._ended_by}"

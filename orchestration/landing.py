@@ -21,6 +21,7 @@ from warehouse.definitions import create_definitions
 from warehouse.ledger import Judgement, Verdict
 from warehouse.load import LoadError, Origin, RowsSource, as_json_text, insert_documents, insert_rows
 from warehouse.raw_tables import RawTable, create_raw_tables
+from warehouse.registry_tables import write_registry
 from warehouse.vault import FetchRecord, Vault, VaultError
 
 POLL_AGAIN = "run the same `htw poll` again"
@@ -41,6 +42,19 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     ledger.create_ledger(connection)
     create_definitions(connection)
     create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
+    write_registry(connection, [_registered(dataset) for dataset in DATASETS], [*_past_sources()])
+
+
+def _registered(dataset: Dataset) -> tuple[object, ...]:
+    lookback_s = int(dataset.lookback.total_seconds()) if dataset.lookback else None
+    return (dataset.name, int(dataset.cadence.step.total_seconds()), lookback_s, bool(dataset.scoped_by), dataset.is_optional)
+
+
+def _past_sources() -> Iterator[tuple[object, ...]]:
+    for dataset in DATASETS:
+        for source in dataset.past:
+            reach_s = int(source.reach.total_seconds()) if source.reach else None
+            yield (dataset.name, source.name, reach_s, ledger.naive(source.floor), ledger.naive(source.ceiling))
 
 
 def raw_table(dataset: Dataset) -> RawTable:

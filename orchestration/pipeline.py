@@ -113,7 +113,7 @@ class Pipeline:
             if any(dataset.is_per_coin for dataset in datasets) and self.settings.needs_universe:
                 first = await self._learn_coins(client, on_record)
             asks = [Ask.of(dataset, scope, slot) for dataset in datasets for scope in dataset.scopes(self._coins(dataset))]
-            return first + await Sweep(client, self.vault, self.clock, on_record).run(asks)
+            return first + await self._sweep(client, on_record).run(asks)
 
     async def _learn_coins(self, client: Client[Part], on_record: Progress | None) -> list[FetchRecord]:
         """The list of coins is asked for where none was ever kept: without it nobody knows the largest coins."""
@@ -121,7 +121,10 @@ class Pipeline:
             return []
         dataset = BY_NAME["coins"]
         ask = Ask.of(dataset, "", slot_at(dataset.cadence, self.clock.now()))
-        return await Sweep(client, self.vault, self.clock, on_record).run([ask])
+        return await self._sweep(client, on_record).run([ask])
+
+    def _sweep(self, client: Client[Part], on_record: Progress | None) -> Sweep:
+        return Sweep(client, self.vault, self.clock, on_record, self.settings.plan_limits().per_day)
 
     def _coins(self, dataset: Dataset) -> list[str]:
         return self.settings.wanted_coins(listed_coins(self.vault)) if dataset.is_per_coin else []

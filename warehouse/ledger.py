@@ -55,6 +55,7 @@ class Judgement:
 DEFINITIONS = (
     "create schema if not exists ops",
     "create sequence if not exists ops.load_seq",
+    "create sequence if not exists ops.fetch_seq",
     """create table if not exists ops.payloads (
         payload_id varchar, load_seq bigint, dataset varchar, scope varchar, slot timestamp, fetched_at timestamp,
         snapshot_at timestamp, snapshot_at_basis varchar, sha256 varchar, byte_count bigint, row_count bigint,
@@ -62,7 +63,8 @@ DEFINITIONS = (
     """create table if not exists ops.fetches (
         fetch_id varchar, dataset varchar, scope varchar, slot timestamp, started_at timestamp, finished_at timestamp,
         verdict varchar, reason varchar, mend varchar, payload_id varchar, requests_spent integer, byte_count bigint,
-        row_count bigint, foreign_row_count bigint, newest_at timestamp, source varchar, declared_row_count bigint)""",
+        row_count bigint, foreign_row_count bigint, newest_at timestamp, source varchar, declared_row_count bigint,
+        requests_budget bigint, fetch_seq bigint)""",
 )
 
 
@@ -135,12 +137,13 @@ def note_fetch(
 ) -> None:
     """Record the verdict of one fetch; `declared_row_count` is how many rows the provider said the file has."""
     connection.execute(
-        "insert into ops.fetches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into ops.fetches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nextval('ops.fetch_seq'))",
         [
             record.fetch_id, record.dataset, record.scope, naive(record.slot), naive(record.started_at),
             naive(record.finished_at), judgement.verdict.value, judgement.reason, judgement.mend, payload_id,
             record.requests_spent, record.byte_count, judgement.row_count, judgement.foreign_row_count,
             naive(judgement.newest_at), record.source or record.dataset, declared_row_count,
+            record.requests_budget,
         ],
     )  # fmt: skip
 

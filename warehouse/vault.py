@@ -53,7 +53,7 @@ class FetchRecord:
     `outcome` is `received`, or the verdict of a fetch that brought nothing (`absent`, `failed`, `missed`, ...).
     `state_before` and `state_after` are the provider's `lastUpdate` read around the fetch, where the payload carries no time.
     `source` names the registry record that was asked, where it is not the dataset's own; `extra` is what the provider said
-    beside a link.
+    beside a link; `requests_budget` how many requests a day the plan in force had.
     """
 
     fetch_id: str
@@ -70,6 +70,7 @@ class FetchRecord:
     state_before: datetime | None = None
     state_after: datetime | None = None
     source: str = ""
+    requests_budget: int = 0
     extra: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration.hypertracker.datasets import DATASETS
 from orchestration.modelling import NodeResult, prepare_manifest, raise_for_failures
 from orchestration.pipeline import Pipeline
 from warehouse.publish import Published
@@ -16,6 +17,7 @@ from warehouse.publish import Published
 WRITER_POOL = "duckdb_writer"
 PUBLISHED_KEY = dg.AssetKey(["published", "hypertracker"])
 RESULT_KINDS = ("model", "seed")
+LEDGER_OF_FETCHES = ("fetches", "definition_changes")
 
 
 def build_model_assets(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
@@ -81,7 +83,7 @@ def _spec(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, Any]) 
     parents = [manifest["nodes"].get(uid) or manifest["sources"].get(uid) for uid in node["depends_on"].get("nodes", [])]
     return dg.AssetSpec(
         _key(node),
-        deps=[_dep(parent) for parent in parents if parent is not None and parent["schema"] != "ops"],
+        deps=list({dep.asset_key: dep for parent in parents if parent is not None for dep in _deps(parent)}.values()),
         description=node["description"],
         group_name=node["schema"],
         kinds={"dbt", "duckdb"},
@@ -90,10 +92,20 @@ def _spec(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, Any]) 
     )
 
 
-def _dep(parent: Mapping[str, Any]) -> dg.AssetDep:
-    """Raw parents are mapped to their last slot only: by default Dagster would list every slot there ever was, at every tick."""
-    is_raw = parent["resource_type"] == "source"
-    return dg.AssetDep(_key(parent), partition_mapping=dg.LastPartitionMapping() if is_raw else None)
+def _deps(parent: Mapping[str, Any]) -> list[dg.AssetDep]:
+    """Raw parents are mapped to their last slot only: by default Dagster would list every slot there ever was, at every tick.
+
+    What reads how fetches ended follows every dataset; the other tables of the ledger follow from raw ones that are parents too.
+    """
+    if parent["resource_type"] != "source":
+        return [dg.AssetDep(_key(parent))]
+    if parent["schema"] == "raw":
+        return [_raw_dep(parent["name"])]
+    return [_raw_dep(dataset.name) for dataset in DATASETS] if parent["name"] in LEDGER_OF_FETCHES else []
+
+
+def _raw_dep(dataset: str) -> dg.AssetDep:
+    return dg.AssetDep(dg.AssetKey(["raw", dataset]), partition_mapping=dg.LastPartitionMapping())
 
 
 def _key(node: Mapping[str, Any]) -> dg.AssetKey:

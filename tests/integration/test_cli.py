@@ -126,7 +126,7 @@ def test_status_tells_what_arrived_and_why_something_did_not(polled: Polled, tmp
     assert "NOSUCH" in {gap["scope"] for gap in by_dataset["open_positions"]["gaps"]}
     (line,) = [line for line in shown.stdout.splitlines() if line.startswith("absent")]
     assert "NOSUCH" in line
-    assert "cannot be healed" in line
+    assert "exact spelling" in line
     assert json.loads(nothing.stdout) == []
     assert "run `htw poll`" in nothing.stderr
 

@@ -79,7 +79,7 @@ liquidation_bins as (
 
 ),
 
-binned_positions as (
+near_bins as (
 
     select
         liquidation_bins.bin_index,
@@ -89,14 +89,29 @@ binned_positions as (
         positions.value_usd,
         positions.payload_id,
         positions.known_at,
-        greatest(positions._load_seq, liquidation_bins._load_seq) as _load_seq
+        greatest(positions._load_seq, liquidation_bins._load_seq) as _load_seq,
+        liquidation_bins.price_from <= positions.liquidation_price
+        and liquidation_bins.price_to > positions.liquidation_price as is_inside,
+        -- Edges are sent rounded: a position this near to one may have been counted on its other side.
+        abs(positions.liquidation_price - liquidation_bins.price_from) <= 2e-8 + 1e-6 * liquidation_bins.price_from
+        or abs(positions.liquidation_price - liquidation_bins.price_to) <= 2e-8 + 1e-6 * liquidation_bins.price_to as is_at_edge
     from liquidation_bins
     inner join {{ ref('fct_open_positions') }} as positions
         on
             liquidation_bins.coin = positions.coin
             and liquidation_bins.snapshot_at = positions.snapshot_at
-            and liquidation_bins.price_from <= positions.liquidation_price
-            and liquidation_bins.price_to > positions.liquidation_price
+            and liquidation_bins.price_from * 0.999999 - 2e-8 <= positions.liquidation_price
+            and liquidation_bins.price_to * 1.000001 + 2e-8 > positions.liquidation_price
+
+),
+
+binned_positions as (
+
+    select
+        * exclude (is_at_edge),
+        bool_or(is_at_edge) over (partition by coin, snapshot_at, position_id) as is_at_edge
+    from near_bins
+    qualify row_number() over (partition by coin, snapshot_at, position_id order by is_inside desc, bin_index asc) = 1
 
 ),
 
@@ -370,6 +385,22 @@ counted as (
         max(_load_seq) as _load_seq
     from binned_positions
     where true
+    group by all
+
+    union all
+
+    select
+        'positions_at_edges' as source,
+        coin as scope,
+        snapshot_at as snapshot_at,
+        0 as part,
+        cast(count(*) as double) as position_count,
+        sum(value_usd order by position_id) as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from binned_positions
+    where is_at_edge
     group by all
 
 ),

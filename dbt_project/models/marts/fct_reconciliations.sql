@@ -105,6 +105,7 @@ pairs as (
         lefts.left_source,
         lefts.right_source,
         lefts.relative_tolerance,
+        coalesce(slacks.total_value, 0) as slack,
         lefts.parts as left_parts,
         rights.parts as right_parts,
         lefts.total_value as left_value,
@@ -121,6 +122,14 @@ pairs as (
             and lefts.scope = rights.scope
             and lefts.measure = rights.measure
             and lefts.compared_until_at >= rights.snapshot_at
+    -- What cannot be said to be on either side of an edge may differ, by twice itself: missing here, and too much there.
+    left join measures as slacks
+        on
+            lefts.left_source = 'liquidation_bins'
+            and slacks.source = 'positions_at_edges'
+            and lefts.scope = slacks.scope
+            and lefts.measure = slacks.measure
+            and lefts.snapshot_at = slacks.snapshot_at
     where rights.snapshot_at >= lefts.snapshot_at - interval '{{ reconciliation_window_minutes() }} minutes'
 
 ),
@@ -164,9 +173,9 @@ judged as (
             when not is_same_state and measure = 'position_count' then 10 + 0.25 * greatest(left_value, right_value)
             when not is_same_state and measure <> 'long_fraction' then greatest(left_value, right_value)
             when not is_same_state then 1
-            when measure = 'position_count' then 0
+            when measure = 'position_count' then 2 * slack
             when measure = 'long_fraction' then relative_tolerance
-            else relative_tolerance * greatest(1, abs(left_value), abs(right_value))
+            else relative_tolerance * greatest(1, abs(left_value), abs(right_value)) + 2 * slack
         end as tolerance
     from differing
 
