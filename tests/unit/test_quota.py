@@ -23,6 +23,7 @@ from orchestration.planning.plans import PLANS, Plan, monthly, next_plan, parse_
 from orchestration.planning.pollable import Breadth, Perishability, Pollable, Wishes
 from orchestration.planning.quota import QuotaPlan, plan_quota
 from orchestration.planning.slots import EPOCH
+from orchestration.planning.spending import Allowance
 from orchestration.planning.upgrade import difference
 from orchestration.settings import load_offline_settings
 
@@ -52,8 +53,8 @@ wishes = st.builds(
     reserve_fraction=st.sampled_from([0.0, 0.1, 0.5]),
 )
 plans = st.one_of(
-    st.builds(Plan, st.just("a day"), st.integers(0, 5_000), st.sampled_from([0, 1, 10, 60])),
-    st.builds(monthly, st.just("a month"), st.integers(0, 150_000), st.sampled_from([0, 1, 10, 60])),
+    st.builds(Plan, st.just("a day"), st.integers(0, 600), st.sampled_from([0, 1, 10, 60])),
+    st.builds(monthly, st.just("a month"), st.integers(0, 20_000), st.sampled_from([0, 1, 10, 60])),
 )
 
 
@@ -182,6 +183,20 @@ def unfilled(quota: QuotaPlan, day: datetime, per_minute: int) -> list[str]:
                 heapq.heappush(queue, (end, name, count - sent))
         now += MINUTE
     return late
+
+
+def test_the_reserve_is_taken_off_every_limit() -> None:
+    assert Allowance.of(PLANS["pulse"], 0.1) == Allowance(day=None, month=45_000, minute=54)
+    assert Allowance.of(PLANS["free"], 0.1) == Allowance(day=90, month=2_790, minute=None)
+    assert Allowance.of(PLANS["pulse"], 0.1).minutes_for(236) == 5
+
+
+def test_what_is_published_late_has_so_much_less_time() -> None:
+    late = Pollable("late", STEPS[0], Perishability.PERISHABLE, Breadth.COIN, settle=timedelta(seconds=40))
+    coins = {f"coin {number}": 1.0 for number in range(100)}
+    quota = plan_quota(Plan("slow", 1_000_000, 10), Wishes(coins, frozenset({late})))
+    assert quota.choices[0].covered_count == 40, "ten a minute in the four whole minutes between 00:00:40 and 00:05"
+    assert quota.held_by_minute == ("late",)
 
 
 def test_what_the_minute_rules_out_does_not_stop_what_has_time() -> None:
