@@ -199,6 +199,15 @@ def test_what_is_published_late_has_so_much_less_time() -> None:
     assert quota.held_by_minute == ("late",)
 
 
+def test_frequent_slots_take_their_time_from_rarer_ones_again_and_again() -> None:
+    fast = Pollable("fast", STEPS[0], Perishability.PERISHABLE, Breadth.COIN)
+    slow = replace(fast, name="slow", step=STEPS[1])
+    coins = {f"coin {number}": 1.0 for number in range(40)}
+    quota = plan_quota(Plan("slow", 1_000_000, 10), Wishes(coins, frozenset({fast, slow})))
+    # In 15 minutes 150 requests: 40 slow ones, 5 fast ones once, 35 fast ones three times.
+    assert [len(pace.units) for pace in quota.choice("fast").paces] == [35, 5]
+
+
 def test_what_the_minute_rules_out_does_not_stop_what_has_time() -> None:
     quota = of_vendor(330)[1]
     assert "order_snapshots" in quota.held_by_minute
