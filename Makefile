@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test soak bench dev up lint docs lock clean
+.PHONY: demo test test-long soak bench dev up lint docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -19,6 +19,9 @@ demo: $(READY)  ## a market day in miniature, no token needed
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-long: $(READY)  ## the tests that take a minute and more each: a full disk, every form of a payload
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 soak: $(READY)  ## polls killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=30)
 	$(BIN)/python -m pytest -m soak -s tests/soak

@@ -157,6 +157,7 @@ def fill(folder: Path, left_kib: int) -> Path:
     return ballast
 
 
+@pytest.mark.long
 def test_a_full_disk_is_told_and_nothing_is_half_visible(small_disk: Path) -> None:
     with running_sandbox(SandboxSettings(coins=4, positions=6000, orders=100)) as sandbox:
         htw = Htw(sandbox.api_url, sandbox.token, small_disk / "data")

@@ -25,6 +25,8 @@ from warehouse.vault import FetchRecord
 
 DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = ("BTC", "ETH", "kPEPE", "xyz:GOLD", "hyna:BTC")
+# These tell what polling cost and how each poll ended, so that another poll or another order of loading is another fact.
+ABOUT_POLLS = ("fct_api_usage", "fct_slot_coverage")
 ASKED_AFTER = timedelta(seconds=5)
 
 

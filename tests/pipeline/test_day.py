@@ -13,7 +13,7 @@ from orchestration.hypertracker.endpoint import Dataset
 from orchestration.modelling import described_marts, prepare_manifest
 from orchestration.pages import examples
 from orchestration.reporting import read_status
-from tests.pipeline.conftest import COINS, DAY, Day, dumped, load_only
+from tests.pipeline.conftest import ABOUT_POLLS, COINS, DAY, Day, dumped, load_only
 from warehouse.connection import connect
 from warehouse.query import connect_published, query
 
@@ -24,8 +24,6 @@ MARTS = (
     "fct_perp_volume", "fct_perp_volume_daily", "fct_positions", "fct_reconciliations", "fct_size_bucket_metrics",
     "fct_wallet_equity", "fct_wallet_equity_highs", "fct_slot_coverage", "fct_api_usage",
 )  # fmt: skip
-# These tell what polling cost and when, so that another poll is another fact.
-ABOUT_POLLS = ("fct_api_usage", "fct_slot_coverage")
 EMPTY_ON_A_GOOD_DAY = ("fct_definition_changes", "fct_restatements")
 
 

@@ -26,6 +26,8 @@ from tests.pipeline.test_truth_series import (
 )
 from warehouse.connection import connect
 
+pytestmark = pytest.mark.long
+
 COINS = ("BTC", "kPEPE")
 ASKED_AT = DAY + timedelta(seconds=5)
 SIZES: dict[str, Any] = {"positions": 400, "orders": 60}

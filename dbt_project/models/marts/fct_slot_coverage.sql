@@ -15,7 +15,9 @@ fetches as (
     select
         fetches.*,
         fetches.verdict in ('loaded', 'unchanged', 'empty')
-        or (datasets.is_optional and fetches.verdict = 'absent') as has_arrived
+        or (datasets.is_optional and fetches.verdict = 'absent') as has_arrived,
+        -- Of several fetches of a slot an arrival counts, the fullest first; else the last.
+        case fetches.verdict when 'loaded' then 3 when 'unchanged' then 2 when 'empty' then 1 else 0 end as rank
     from {{ source('ops', 'fetches') }} as fetches
     inner join datasets on fetches.dataset = datasets.dataset
 
@@ -66,11 +68,11 @@ ended as (
         dataset,
         scope,
         slot,
-        arg_max(verdict, (has_arrived, finished_at, fetch_id)) as verdict,
-        arg_max(reason, (has_arrived, finished_at, fetch_id)) as reason,
-        arg_max(mend, (has_arrived, finished_at, fetch_id)) as mend,
-        arg_max(payload_id, (has_arrived, finished_at, fetch_id)) as payload_id,
-        arg_max(newest_at, (has_arrived, finished_at, fetch_id)) as newest_at,
+        arg_max(verdict, (rank, finished_at, fetch_id)) as verdict,
+        arg_max(reason, (rank, finished_at, fetch_id)) as reason,
+        arg_max(mend, (rank, finished_at, fetch_id)) as mend,
+        arg_max(payload_id, (rank, finished_at, fetch_id)) as payload_id,
+        arg_max(newest_at, (rank, finished_at, fetch_id)) as newest_at,
         bool_or(has_arrived) as has_arrived,
         count(*) as attempts,
         cast(sum(requests_spent) as bigint) as requests_spent,
@@ -140,11 +142,11 @@ select
     held.slot,
     case when held.is_own then coalesce(held.own_verdict, 'missed') else held.whole_verdict end as verdict,
     case
-        when not held.is_own then ''
+        when held.has_arrived then ''
         when held.own_verdict is null then 'nothing asked for it: the schedules were not running'
         else held.own_reason
     end as reason,
-    case when held.is_own then coalesce(held.own_mend, 'keep `make up` running') else '' end as mend,
+    case when held.has_arrived then '' else coalesce(held.own_mend, 'keep `make up` running') end as mend,
     held.has_arrived,
     held.attempts,
     held.requests_spent,
