@@ -28,7 +28,7 @@ from orchestration.tables import frame_table
 from warehouse.query import query
 
 DAY = datetime(2026, 3, 24, tzinfo=UTC)
-COINS = "BTC,ETH,HYPE,kPEPE,xyz:GOLD,NOSUCHCOIN"
+COINS = "BTC,ETH,xyz:GOLD,NOSUCHCOIN"
 BEGUN_AFTER = timedelta(seconds=5)
 MARKER = "hypertracker-demo"
 TICKS_AT = ("00:00", "00:05", "00:15", "00:30", "02:00", "04:00")
@@ -102,7 +102,7 @@ def _faults(cadence: Cadence, time: str) -> Iterator[dict[str, Any]]:
     quarter, two_hours, five = Cadence.QUARTER_HOUR, Cadence.TWO_HOURS, Cadence.FIVE_MINUTES
     if (cadence, time) == (quarter, "00:15"):
         yield {"kind": "status", "path": "/positions/coins", "status": 503, "count": 2}
-        yield {"kind": "html", "path": "/positions/open/coin/HYPE", "count": 1}
+        yield {"kind": "html", "path": "/positions/open/coin/ETH", "count": 1}
     if (cadence, time) == (quarter, "00:30"):
         yield {"kind": "rollover", "path": "/positions/open/coin/BTC", "count": 1}
     if (cadence, time) == (five, "00:05"):
