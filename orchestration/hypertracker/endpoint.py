@@ -155,6 +155,22 @@ class Dataset:
         values = [coins if axis is Axis.COIN else AXIS_VALUES[axis] for axis in self.scoped_by]
         return [" ".join(parts) for parts in product(*values)]
 
+    @property
+    def unit_axis(self) -> Axis | None:
+        """The axis by which a dataset may be polled in part, each value (a unit) at a pace of its own; None: whole or not."""
+        return self.scoped_by[-1] if self.scoped_by and self.scoped_by[-1] in (Axis.COIN, Axis.AGE) else None
+
+    @property
+    def scope_prefixes(self) -> list[str]:
+        """What goes before a unit in each of its scopes: a scope is a prefix and a unit (`''` without such an axis)."""
+        if self.unit_axis is None:
+            return self.scopes([])
+        return ["".join(f"{value} " for value in values) for values in product(*(AXIS_VALUES[a] for a in self.scoped_by[:-1]))]
+
+    def units(self, coins: Sequence[str]) -> list[str]:
+        """What may be polled at a pace of its own, given the coins that are wanted."""
+        return [""] if self.unit_axis is None else list(coins if self.is_per_coin else AXIS_VALUES[self.unit_axis])
+
     def parts(self, scope: str) -> dict[str, str]:
         """A scope's value on each axis: `{"cohort": "3", "coin": "xyz:GOLD"}` for `3 xyz:GOLD`."""
         values = scope.split(" ", len(self.scoped_by) - 1) if self.scoped_by else []
