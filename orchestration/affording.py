@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from orchestration.collecting import listed_coins
 from orchestration.hypertracker.datasets import DATASETS
-from orchestration.hypertracker.endpoint import AXIS_VALUES, Axis, Dataset, Dating
+from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.planning.plans import PLANS, Plan, next_plan
 from orchestration.planning.pollable import Breadth, Perishability, Pollable, Wishes
 from orchestration.planning.quota import QuotaPlan, everything, plan_quota
@@ -41,8 +41,13 @@ def affordable(settings: Settings) -> Affordable:
     universe = listed_coins(Vault(settings.vault_dir)) if settings.vault_dir.exists() else []
     is_assumed = not universe
     coins = settings.wanted_coins(universe or assumed_coins())
-    wishes = wishes_for(_ranked(coins, universe), settings.wanted_datasets())
-    return afford(settings.plan_limits(), wishes, is_assumed)
+    return afford(settings.plan_limits(), wishes_of(settings, coins, universe), is_assumed)
+
+
+def wishes_of(settings: Settings, coins: Sequence[str], universe: Sequence[str]) -> Wishes:
+    """The settings' wishes for these coins; `universe` is every listed coin, largest open value first."""
+    pollables = (pollable_of(dataset, settings.wanted_every(dataset.name)) for dataset in settings.wanted_datasets())
+    return Wishes(_open_values(_ranked(coins, universe)), frozenset(pollables), settings.reserve)
 
 
 def afford(plan: Plan, wishes: Wishes, is_assumed: bool = False) -> Affordable:
@@ -60,9 +65,12 @@ def assumed_coins() -> list[str]:
 
 def wishes_for(ranked: Sequence[str], datasets: Collection[Dataset] = DATASETS) -> Wishes:
     """Coins, largest open value first, and datasets; with the usual reserve."""
-    # The order is all that open values are needed for.
-    values = {coin: float(-rank) for rank, coin in reversed(list(enumerate(ranked)))}
-    return Wishes(values, frozenset(map(pollable_of, datasets)), RESERVE_FRACTION)
+    return Wishes(_open_values(ranked), frozenset(map(pollable_of, datasets)), RESERVE_FRACTION)
+
+
+def _open_values(ranked: Sequence[str]) -> dict[str, float]:
+    """The order is all that open values are needed for."""
+    return {coin: float(-rank) for rank, coin in reversed(list(enumerate(ranked)))}
 
 
 def vendor_plans(coin_count: int) -> list[QuotaPlan]:
@@ -71,16 +79,16 @@ def vendor_plans(coin_count: int) -> list[QuotaPlan]:
     return [plan_quota(plan, wishes) for plan in PLANS.values()]
 
 
-def pollable_of(dataset: Dataset) -> Pollable:
-    """A record of the registry as the quota sees it."""
+def pollable_of(dataset: Dataset, wanted_every: timedelta = timedelta()) -> Pollable:
+    """A record of the registry as the quota sees it, wished for at most once an interval."""
     narrow = Breadth.COIN if dataset.is_per_coin else Breadth.PART
-    parts = AXIS_VALUES[Axis.AGE] if Axis.AGE in dataset.scoped_by else ("",)
+    parts = ("",) if dataset.is_per_coin else tuple(dataset.units([]))
     return Pollable(
         dataset.name, dataset.cadence.step, _perishability(dataset), narrow if dataset.scoped_by else Breadth.MARKET,
         requests=len(dataset.scopes(["?"])) // len(parts) * dataset.requests_a_poll, parts=parts, priority=dataset.priority,
         reaches_back=dataset.window or dataset.lookback, settle=timedelta(seconds=dataset.settle_s),
         is_dated_by_state=dataset.dating is Dating.STATE, is_state=dataset.name == "state_status",
-        if_missed=_if_missed(dataset),
+        if_missed=_if_missed(dataset), wanted_every=wanted_every,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ done with them. All that is missing or wrong is named at once.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from orchestration.hypertracker.client import ApiAccess
 from orchestration.hypertracker.datasets import BY_NAME, DATASETS
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.links import is_loopback
+from orchestration.planning.pace import parse_interval
 from orchestration.planning.plans import Plan, parse_plan
 
 PRODUCTION_API_URL = "https://ht-api.coinmarketman.com"
@@ -45,6 +47,8 @@ class Settings(BaseSettings):
     plan: str = "free"
     coins: str = "top:20"
     datasets: str = "all"
+    freshness: str = ""
+    reserve: float = Field(default=0.1, ge=0, le=0.9)
 
     @field_validator("api_url")
     @classmethod
@@ -117,6 +121,12 @@ class Settings(BaseSettings):
             raise ValueError(f"names {found}; known are {', '.join(BY_NAME)}")
         return value
 
+    @field_validator("freshness")
+    @classmethod
+    def _known_freshness(cls, value: str) -> str:
+        _wanted_intervals(value)
+        return value
+
     def token_value(self) -> SecretStr | None:
         """The token from the environment or the secret file; None where neither is set."""
         if self.api_token is not None or self.api_token_file is None:
@@ -146,6 +156,11 @@ class Settings(BaseSettings):
         if self.coins.startswith("top:"):
             return universe[: int(self.coins.removeprefix("top:"))]
         return _names(self.coins)
+
+    def wanted_every(self, dataset: str) -> timedelta:
+        """How fresh a dataset is wanted; zero where it is wanted as often as the plan affords."""
+        wanted = _wanted_intervals(self.freshness)
+        return wanted.get(dataset, wanted.get("", timedelta()))
 
     @property
     def needs_universe(self) -> bool:
@@ -207,6 +222,17 @@ def _checked_token(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("holds something that is no token: a space, a line break or a character outside ASCII")
     return text
+
+
+def _wanted_intervals(value: str) -> dict[str, timedelta]:
+    """Intervals by dataset, under `''` the one for all others. Raises `ValueError` for what is neither."""
+    wanted = {}
+    for part in _names(value):
+        dataset, _, interval = part.rpartition("=")
+        if dataset and dataset not in BY_NAME:
+            raise ValueError(f"names unknown dataset {dataset}; known are {', '.join(BY_NAME)}")
+        wanted[dataset] = parse_interval(interval)
+    return wanted
 
 
 def _names(value: str) -> list[str]:

@@ -5,11 +5,14 @@ Belongs here: intervals as values. Does not: which one a dataset gets (`quota`).
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 DAY = timedelta(days=1)
 DAYS_A_MONTH = 31
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+WORDED = re.compile(r"(\d+)\s*(min|h|days?)")
+UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "day": DAY, "days": DAY}
 
 # Up to a day each is a multiple of the one before: a rarer dataset's slots are slots of the more frequent ones too, so that what
 # is compared with each other was looked at in the same instant.
@@ -34,6 +37,14 @@ def slots_a_day(interval: timedelta) -> int:
 def slots_a_month(interval: timedelta) -> int:
     """The most slots that 31 days can hold."""
     return -(-DAYS_A_MONTH * DAY // interval)
+
+
+def parse_interval(text: str) -> timedelta:
+    """`15min`, `2h`, `1day` as an interval. Raises `ValueError` for anything else, nothing and zero among it."""
+    match = WORDED.fullmatch(text.strip())
+    if match is None or not int(match[1]):
+        raise ValueError(f"{text!r} is no interval such as 15min, 2h or 1day")
+    return int(match[1]) * UNITS[match[2]]
 
 
 def interval_words(interval: timedelta) -> str:

@@ -40,7 +40,8 @@ class Pollable:
     `step` is its own cadence. It is polled a unit at a time: by coin, or by its `parts` (such as ages of positions), most wanted
     first; a dataset without parts is one unit `''`. `requests` is what one slot of one unit costs.
     `reaches_back` is how much of the past one answer holds (None: all of it; of no meaning where perishable). `settle` is how
-    long after its slot it is published. `if_missed` says what becomes of a slot that is not polled.
+    long after its slot it is published. `if_missed` says what becomes of a slot that is not polled. `wanted_every` is how fresh
+    it is wished for, where that is less often than its own cadence.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Pollable:
     is_dated_by_state: bool = False
     is_state: bool = False
     if_missed: str = "lost"
+    wanted_every: timedelta = timedelta()
 
     def __hash__(self) -> int:
         # Names tell datasets apart; hashing every field for each of some ten thousand steps takes most of the time.
@@ -63,7 +65,13 @@ class Pollable:
     @property
     def intervals(self) -> tuple[timedelta, ...]:
         """How often it may be polled, rarest first: never so rarely that a window or a series would have holes."""
-        return intervals_from(self.step, self.rarest)
+        possible = intervals_from(self.step, self.rarest)
+        return tuple(interval for interval in possible if interval >= self.wanted_every) or possible[:1]
+
+    @property
+    def finest(self) -> timedelta:
+        """The most often it is polled where requests are no matter."""
+        return self.intervals[-1]
 
     @property
     def rarest(self) -> timedelta:

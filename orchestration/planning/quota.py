@@ -42,13 +42,13 @@ class Choice:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every unit is polled at the dataset's own cadence."""
-        return not self.uncovered and all(pace.interval == self.pollable.step for pace in self.paces)
+        """Whether every unit is polled as often as is wished for."""
+        return not self.uncovered and all(pace.interval == self.pollable.finest for pace in self.paces)
 
     @property
     def slots_fraction(self) -> float:
-        """Polled slots of those that the dataset's own cadence makes, 0-1; 1 where nothing is wished for."""
-        wished = (self.covered_count + len(self.uncovered)) * slots_a_month(self.pollable.step)
+        """Polled slots of those that are wished for, 0-1; 1 where nothing is."""
+        wished = (self.covered_count + len(self.uncovered)) * slots_a_month(self.pollable.finest)
         polled = sum(len(pace.units) * slots_a_month(pace.interval) for pace in self.paces)
         return polled / wished if wished else 1.0
 
