@@ -34,7 +34,7 @@ TABLES = (
 
 @dataclass(frozen=True)
 class PlannedPace:
-    """Units of a dataset (coins, ages; `''` where it has none) that are polled at one interval; None: wished for, not afforded."""
+    """Units of a dataset (coins, ages; `''` where it has none) polled at one interval; None: wished for, not afforded."""
 
     dataset: str
     interval_s: int | None
