@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError
 from orchestration.hypertracker.shapes import ShapeError, instant
 from orchestration.planning.slots import slot_at
+from orchestration.planning.urgency import Urgency
 from warehouse.ledger import Verdict
 from warehouse.vault import BodyWriter, FetchRecord, Part, Vault, new_fetch_id
 
@@ -39,6 +40,11 @@ class Ask:
     def key(self) -> tuple[str, str, datetime]:
         return (self.dataset.name, self.scope, self.slot)
 
+    @property
+    def is_dated(self) -> bool:
+        """Whether what it brings carries no time, and is dated by the state read around it."""
+        return self.source.dating is Dating.STATE
+
     @classmethod
     def of(cls, dataset: Dataset, scope: str, slot: datetime) -> Ask:
         """Ask the dataset's own endpoint."""
@@ -49,7 +55,9 @@ class Sweep:
     """Fills asks concurrently and keeps every outcome in the vault.
 
     A refused token or a spent quota ends the sweep: what was not asked is recorded as failed, with that reason.
-    `on_record` is told of every finished fetch, for progress; `requests_budget` (a day) is noted with each.
+    `on_record` is told of every finished fetch, for progress; `requests_budget` (a day) is noted with each. `held` gives the
+    newest state that the warehouse has of each (dataset, scope) dated by it: where that is the present one, nothing is asked.
+    `urgency` is that of every ask; by default each dataset's own.
     """
 
     def __init__(
@@ -59,10 +67,13 @@ class Sweep:
         clock: Clock,
         on_record: Callable[[FetchRecord], None] | None = None,
         requests_budget: int = 0,
+        held: Callable[[], Mapping[tuple[str, str], datetime]] = dict,
+        urgency: Urgency | None = None,
     ) -> None:
         self._client, self._vault, self._clock = client, vault, clock
         self._on_record = on_record
-        self._requests_budget = requests_budget
+        self._requests_budget, self._held = requests_budget, held
+        self._urgency = urgency
         self._ended_by: HyperTrackerError | None = None
 
     async def run(self, asks: Sequence[Ask]) -> list[FetchRecord]:
@@ -78,8 +89,12 @@ class Sweep:
         wants_state = any(ask not in late and ask.dataset.name == "state_status" for ask in chosen)
         await self._settle(timely)
         for _ in range(MOST_ROUNDS):
-            dated = [ask for ask in timely if ask.source.dating is Dating.STATE]
+            dated = any(ask.is_dated for ask in timely)
             before = await self._read_state(records) if dated or wants_state else None
+            spared = self._spared(timely, before)
+            records += [self._keep(_unchanged(ask, before, self._clock.now())) for ask in spared if before]
+            timely = [ask for ask in timely if ask not in spared]
+            dated = any(ask.is_dated for ask in timely)
             found = await asyncio.gather(*(self._fetch(ask, before) for ask in timely))
             after = await self._read_state(records) if dated else None
             found = [self._closed(record, after) for record in found]
@@ -89,6 +104,13 @@ class Sweep:
             if not timely or self._ended_by:
                 break
         return records
+
+    def _spared(self, asks: Sequence[Ask], state: datetime | None) -> list[Ask]:
+        """Asks for a state that the warehouse has already: they would bring the same bytes once more."""
+        if state is None:
+            return []
+        held = self._held()
+        return [ask for ask in asks if ask.is_dated and held.get((ask.dataset.name, ask.scope)) == state]
 
     async def _settle(self, asks: Sequence[Ask]) -> None:
         """Some payloads are published a little after their slot."""
@@ -112,8 +134,8 @@ class Sweep:
         started_at, tally = self._clock.now(), Tally()
         record = FetchRecord(
             new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, started_at, started_at, Verdict.FAILED.value,
-            state_before=state if ask.source.dating is Dating.STATE else None,
-            source="" if ask.source is ask.dataset else ask.source.name, requests_budget=self._requests_budget,
+            state_before=state if ask.is_dated else None,
+            source="" if ask.source.name == ask.dataset.name else ask.source.name, requests_budget=self._requests_budget,
         )  # fmt: skip
         if self._ended_by is not None:
             reason = f"not asked: {self._ended_by}"
@@ -141,13 +163,18 @@ class Sweep:
 
     def _redirected(self, ask: Ask) -> Ask:
         """A slot that is over is asked of whoever still serves the past; a file of the whole exchange is asked for once."""
-        source = ask.dataset.past_source(ask.slot, self._clock.now()) if self._is_too_late(ask) else None
-        if source is None:
+        if not self._is_over(ask):
             return ask
-        return replace(ask, source=source, scope=ask.scope if source.scoped_by else "")
+        if not ask.dataset.is_current_state:
+            return replace(ask, source=ask.dataset.ending_at_slot)
+        source = ask.dataset.past_source(ask.slot, self._clock.now())
+        return replace(ask, source=source, scope=ask.scope if source.scoped_by else "") if source else ask
 
     def _is_too_late(self, ask: Ask) -> bool:
-        return ask.source.is_current_state and self._clock.now() >= ask.slot + ask.dataset.cadence.step
+        return ask.source.is_current_state and self._is_over(ask)
+
+    def _is_over(self, ask: Ask) -> bool:
+        return self._clock.now() >= ask.slot + ask.dataset.cadence.step
 
     def _missed(self, ask: Ask) -> FetchRecord:
         now = self._clock.now()
@@ -189,6 +216,13 @@ def listed_coins(vault: Vault) -> list[str]:
         return [row["coin"] for row in sorted(rows, key=lambda row: -float(row["totalValue"]))]
     except (ValueError, TypeError, KeyError):
         return []
+
+
+def _unchanged(ask: Ask, state: datetime, now: datetime) -> FetchRecord:
+    return FetchRecord(
+        new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, now, now, Verdict.UNCHANGED.value,
+        reason=f"not asked: the state of {state:%H:%M:%S} is there already", state_before=state, state_after=state,
+    )  # fmt: skip
 
 
 def _settled_at(ask: Ask) -> datetime:

@@ -87,7 +87,8 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
     if ledger.is_recorded(connection, record.fetch_id):
         return Judgement(Verdict.UNCHANGED, "already in the ledger")
     if record.outcome != "received":
-        return _note(connection, record, Judgement(Verdict(record.outcome), record.reason, record.mend), None)
+        held = ledger.payload_of_state(connection, record) if record.outcome == Verdict.UNCHANGED else None
+        return _note(connection, record, Judgement(Verdict(record.outcome), record.reason, record.mend), held)
     if doubt := _doubt(record):
         return _note(connection, record, doubt, None)
     dated_by_us = snapshot_time(record, source_of(record), None)[0]

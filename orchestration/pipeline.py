@@ -6,11 +6,14 @@ Belongs here: wiring settings, client, vault, warehouse and dbt together. Does n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import duckdb
 
 from orchestration import modelling
 from orchestration.clock import Clock, SystemClock
@@ -19,15 +22,19 @@ from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.landing import land_all, prepare
+from orchestration.plan_in_force import plan_in_force, scopes_due, scopes_wished
 from orchestration.planning.slots import slot_at
+from orchestration.planning.urgency import Urgency
 from orchestration.settings import Settings
-from warehouse.connection import open_writer, writer_lock
-from warehouse.ledger import Judgement, is_recorded
+from warehouse.connection import WarehouseError, open_reader, open_writer, writer_lock
+from warehouse.ledger import Judgement, held_states, is_recorded
+from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, publish_file
 from warehouse.vault import FetchRecord, Part, Vault
 
 PENDING_LOOKBACK = timedelta(days=2)
 SWEEP_PATIENCE = timedelta(minutes=15)
+HELD_WAIT_S = 10.0
 Progress = Callable[[FetchRecord], None]
 
 
@@ -46,24 +53,54 @@ class Pipeline:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.vault = Vault(settings.vault_dir)
+        self.plans = PlanBook(settings.vault_dir)
 
-    def poll(self, datasets: Sequence[Dataset], slot: datetime, on_record: Progress | None = None) -> list[Outcome]:
-        """Ask for every scope of the datasets at a slot (UTC), keep the bytes, load them. State readings are among the outcomes.
+    def poll(
+        self, datasets: Sequence[Dataset], slot: datetime, on_record: Progress | None = None, beyond_plan: bool = False
+    ) -> list[Outcome]:
+        """Ask for the scopes of the datasets that the plan polls at a slot (UTC), keep the bytes, load them.
 
-        Nothing is held locked while waiting for the network.
+        `beyond_plan` asks for every scope that is wished for. State readings are among the outcomes. Nothing is held locked
+        while waiting for the network.
         """
+
+        async def collect(client: Client[Part]) -> list[FetchRecord]:
+            first = await self._learn_coins(client, on_record)
+            plan = self.plan()
+            chosen = scopes_wished if beyond_plan else scopes_due
+            asks = [Ask.of(dataset, scope, slot) for dataset in datasets for scope in chosen(plan, dataset, slot)]
+            return first + await self._sweep(client, on_record).run(asks)
+
+        return self._asked(collect)
+
+    def ask(self, asks: Sequence[Ask], on_record: Progress | None = None) -> list[Outcome]:
+        """Ask for what is missing, out of what live polls leave of the quota, keep the bytes, load them.
+
+        What the quota no longer holds is not asked, and leaves no trace.
+        """
+
+        async def collect(client: Client[Part]) -> list[FetchRecord]:
+            return await self._sweep(client, on_record, Urgency.BACKFILL).run(asks)
+
+        return self._asked(collect)
+
+    def plan(self) -> PlanRecord:
+        """The plan in force, made where there is none or the last no longer holds."""
         self.vault.create()
-        records = asyncio.run(self._collect(datasets, slot, on_record))
-        return self.load(records)
+        return plan_in_force(self.settings, self.plans, listed_coins(self.vault), self.clock.now())
 
     def load(self, records: Sequence[FetchRecord]) -> list[Outcome]:
         """Land fetches in raw and ledger, together with any that an interrupted run left in the vault."""
         with open_writer(self.settings.warehouse_file) as connection:
-            prepare(connection)
+            self._prepare(connection)
             known = {record.fetch_id for record in records}
             left = [record for record in self._recent() if record.fetch_id not in known]
             pending = [record for record in left if not is_recorded(connection, record.fetch_id)]
             return [Outcome(*landed) for landed in land_all(connection, self.vault, [*pending, *records])]
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        prepare(connection)
+        write_plans(connection, self.plans)
 
     def build(self, select: Sequence[str] = (), full_refresh: bool = False) -> list[modelling.NodeResult]:
         """One dbt build of what `select` names (all models by default). Raises `BuildError` only when dbt could not run."""
@@ -94,7 +131,7 @@ class Pipeline:
     def _replay(self, file: Path, on_record: Progress | None) -> int:
         count = 0
         with open_writer(file) as connection:
-            prepare(connection)
+            self._prepare(connection)
             for record, _ in land_all(connection, self.vault, self.vault.records()):
                 count += 1
                 if on_record:
@@ -107,27 +144,35 @@ class Pipeline:
             aside.replace(self.settings.warehouse_file)
         shutil.rmtree(aside.parent, ignore_errors=True)
 
-    async def _collect(self, datasets: Sequence[Dataset], slot: datetime, on_record: Progress | None) -> list[FetchRecord]:
-        async with Client[Part](self.settings.access()) as client:
-            first: list[FetchRecord] = []
-            if any(dataset.is_per_coin for dataset in datasets) and self.settings.needs_universe:
-                first = await self._learn_coins(client, on_record)
-            asks = [Ask.of(dataset, scope, slot) for dataset in datasets for scope in dataset.scopes(self._coins(dataset))]
-            return first + await self._sweep(client, on_record).run(asks)
+    def _asked(self, collect: Callable[[Client[Part]], Awaitable[list[FetchRecord]]]) -> list[Outcome]:
+        async def run() -> list[FetchRecord]:
+            async with Client[Part](self.settings.access()) as client:
+                return await collect(client)
+
+        self.vault.create()
+        return self.load(asyncio.run(run()))
 
     async def _learn_coins(self, client: Client[Part], on_record: Progress | None) -> list[FetchRecord]:
         """The list of coins is asked for where none was ever kept: without it nobody knows the largest coins."""
-        if listed_coins(self.vault):
+        wants_coins = any(dataset.is_per_coin for dataset in self.settings.wanted_datasets())
+        if not (wants_coins and self.settings.needs_universe) or listed_coins(self.vault):
             return []
         dataset = BY_NAME["coins"]
         ask = Ask.of(dataset, "", slot_at(dataset.cadence, self.clock.now()))
         return await self._sweep(client, on_record).run([ask])
 
-    def _sweep(self, client: Client[Part], on_record: Progress | None) -> Sweep:
-        return Sweep(client, self.vault, self.clock, on_record, self.settings.plan_limits().per_day)
+    def _sweep(self, client: Client[Part], on_record: Progress | None, urgency: Urgency | None = None) -> Sweep:
+        return Sweep(
+            client, self.vault, self.clock, on_record, self.settings.plan_limits().per_day, self._held_states, urgency
+        )
 
-    def _coins(self, dataset: Dataset) -> list[str]:
-        return self.settings.wanted_coins(listed_coins(self.vault)) if dataset.is_per_coin else []
+    def _held_states(self) -> dict[tuple[str, str], datetime]:
+        """The newest state in the warehouse of what is dated by it; nothing where the warehouse cannot be read now."""
+        if not self.settings.warehouse_file.exists():
+            return {}
+        with contextlib.suppress(WarehouseError), open_reader(self.settings.warehouse_file, HELD_WAIT_S) as connection:
+            return held_states(connection, self.clock.now() - PENDING_LOOKBACK)
+        return {}
 
     def _recent(self) -> list[FetchRecord]:
         """Fetches of the last days that are not still being made by a sweep of another process."""

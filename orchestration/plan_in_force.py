@@ -65,6 +65,12 @@ def scopes_due(plan: PlanRecord, dataset: Dataset, slot: datetime) -> list[str]:
     return [prefix + unit for prefix in dataset.scope_prefixes for unit in units]
 
 
+def scopes_wished(plan: PlanRecord, dataset: Dataset, slot: datetime) -> list[str]:  # noqa: ARG001  # as `scopes_due`
+    """Every scope of a dataset that a plan was made for, polled or not."""
+    units = [unit for pace in plan.paces if pace.dataset == dataset.name for unit in pace.units]
+    return [prefix + unit for prefix in dataset.scope_prefixes for unit in units]
+
+
 def _daily(quota: QuotaPlan) -> tuple[int, int]:
     """Requests a day that perishable polls need, readings of the state among them, and all others."""
     perishable = [choice for choice in quota.choices if choice.pollable.perishability is Perishability.PERISHABLE]

@@ -74,6 +74,17 @@ def open_writer(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.Duck
             connection.close()
 
 
+@contextlib.contextmanager
+def open_reader(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the working file, under the writer lock too: DuckDB turns a writer away while anybody reads."""
+    with writer_lock(file, wait_s):
+        connection = connect(file, read_only=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
 def connect(file: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file in UTC. Errors come as `WarehouseError` with the command that mends them."""
     try:

@@ -116,6 +116,25 @@ def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord,
     return str(row[0]) if snapshot_at is None or row[2] == naive(snapshot_at) else None
 
 
+def held_states(connection: duckdb.DuckDBPyConnection, since: datetime) -> dict[tuple[str, str], datetime]:
+    """The newest state (UTC) that a (dataset, scope) dated by the state has a payload of, for slots since an instant."""
+    rows = connection.execute(
+        """select dataset, scope, max(snapshot_at) from ops.payloads
+           where slot >= ? and snapshot_at_basis = 'state' group by dataset, scope""",
+        [naive(since)],
+    ).fetchall()
+    return {(dataset, scope): at.replace(tzinfo=UTC) for dataset, scope, at in rows}
+
+
+def payload_of_state(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> str | None:
+    """The payload of the same (dataset, scope) at the state that a fetch found unchanged; None where there is none."""
+    row = connection.execute(
+        "select max(payload_id) from ops.payloads where dataset = ? and scope = ? and snapshot_at = ?",
+        [record.dataset, record.scope, naive(record.state_before)],
+    ).fetchone()
+    return row[0] if row else None
+
+
 def note_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, load_seq: int) -> None:
     """Record that a payload's rows are in raw; in the same transaction as the rows."""
     connection.execute(

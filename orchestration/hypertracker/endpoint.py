@@ -6,7 +6,7 @@ Belongs here: the vocabulary of the registry. Does not: the records themselves (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import product
@@ -191,6 +191,11 @@ class Dataset:
             values |= {"start": iso_utc(slot - self.lookback)}
         words = {**self.parts(scope), "slot": iso_utc(slot)}
         return values | {name: template.format(**words) for name, template in self.query.items()}
+
+    @property
+    def ending_at_slot(self) -> Dataset:
+        """The same for a series asked about the past: no further than the slot, so that its cost is known."""
+        return self if self.lookback is None else replace(self, query={**self.query, "end": "{slot}"})
 
     def past_source(self, slot: datetime, now: datetime) -> Dataset | None:
         """The way to still ask for a slot that is over, or None."""
