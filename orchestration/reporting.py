@@ -69,9 +69,7 @@ def _read_dataset(connection: duckdb.DuckDBPyConnection, dataset: Dataset, since
     # What the provider may not have at all is not missed.
     verdicts = {key: ABSENT_IS_FINE if dataset.is_optional and v.verdict == "absent" else v for key, v in verdicts.items()}
     arrived = sum(verdict.verdict in ARRIVED for (scope, _), verdict in verdicts.items() if scope in scopes)
-    gaps = tuple(
-        find_gaps(dataset.name, dataset.cadence, scopes, window, verdicts, lambda slot: dataset.recoverable_until(slot, now))
-    )
+    gaps = tuple(find_gaps(dataset.name, dataset.cadence, scopes, window, verdicts, dataset.recoverable_until))
     return DatasetStatus(
         dataset.name, dataset.cadence.label.replace("_", " "), len(scopes), due, arrived, sum(row[5] for row in rows),
         _newest(connection, dataset.name), gaps,

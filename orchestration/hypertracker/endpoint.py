@@ -19,6 +19,7 @@ from orchestration.planning.slots import Cadence
 MEBIBYTE = 1 << 20
 PAGE_LIMIT = 1000
 NO_KNOWN_END = datetime(9999, 12, 31, tzinfo=UTC)
+ALL_OF_IT = timedelta(days=36_525)
 
 
 class Delivery(StrEnum):
@@ -201,17 +202,30 @@ class Dataset:
         """The way to still ask for a slot that is over, or None."""
         return next((source for source in self.past if source.covers(slot, now)), None)
 
-    def recoverable_until(self, slot: datetime, now: datetime) -> datetime | None:
-        """How long a missed slot can still be asked for (UTC); `NO_KNOWN_END` where nothing says, None where it is lost."""
-        if self.lookback is not None:
-            return slot + self.lookback
-        source = self.past_source(slot, now)
-        return None if source is None else slot + source.reach if source.reach else NO_KNOWN_END
+    @property
+    def reaches_back(self) -> timedelta | None:
+        """How much of the past before its slot one answer holds; `ALL_OF_IT` without a limit, None for one state only."""
+        return (self.lookback or self.window or ALL_OF_IT) if self.dating is Dating.SERIES else None
+
+    def recoverable_until(self, slot: datetime) -> datetime | None:
+        """How long a missed slot can be asked for (UTC, may be over); `NO_KNOWN_END` where nothing says, None where it is lost.
+
+        An export with a window heals by any later answer that still reaches back to the slot before.
+        """
+        if self.window is not None:
+            return slot - self.cadence.step + self.window
+        if self.reaches_back is not None:
+            return NO_KNOWN_END if self.floor is None or slot >= self.floor else None
+        ends = [slot + source.reach if source.reach else NO_KNOWN_END for source in self.past if source.is_served(slot)]
+        return max(ends, default=None)
 
     def covers(self, slot: datetime, now: datetime) -> bool:
         """Whether the provider still serves a slot, by this record's reach, floor and ceiling."""
-        in_reach = self.reach is None or slot > now - self.reach
-        return in_reach and (self.floor is None or slot >= self.floor) and (self.ceiling is None or slot < self.ceiling)
+        return self.is_served(slot) and (self.reach is None or slot > now - self.reach)
+
+    def is_served(self, slot: datetime) -> bool:
+        """Whether the provider ever serves a slot, by this record's floor and ceiling."""
+        return (self.floor is None or slot >= self.floor) and (self.ceiling is None or slot < self.ceiling)
 
     @staticmethod
     def _filled(path: str, parts: Mapping[str, str], slot: datetime) -> str:

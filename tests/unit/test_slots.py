@@ -70,17 +70,19 @@ def test_a_scope_that_does_not_exist_has_nothing_to_heal() -> None:
     ("dataset", "slot", "until"),
     [
         ("coins", DAY, None),
-        ("market_metrics", DAY, DAY + timedelta(hours=6)),
+        ("market_metrics", DAY, NO_KNOWN_END),
+        ("positions", datetime(2025, 4, 3, tzinfo=UTC), None),
+        ("wallets_equity_export", datetime(2020, 1, 1, tzinfo=UTC), NO_KNOWN_END),
+        ("segments_bias_export", DAY, DAY + timedelta(hours=70)),
         ("order_snapshots", DAY, DAY + timedelta(days=30)),
         ("order_snapshots", datetime(2026, 2, 1, tzinfo=UTC), NO_KNOWN_END),
-        ("order_snapshots", datetime(2026, 1, 1, tzinfo=UTC), None),
+        ("order_snapshots", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)),
         ("open_positions", datetime(2026, 3, 24, tzinfo=UTC), None),
         ("open_positions", datetime(2026, 3, 26, tzinfo=UTC), NO_KNOWN_END),
     ],
 )
 def test_how_long_a_missed_slot_can_be_had(dataset: str, slot: datetime, until: datetime | None) -> None:
-    now = max(DAY, slot) + timedelta(days=20)
-    assert BY_NAME[dataset].recoverable_until(slot, now) == until
+    assert BY_NAME[dataset].recoverable_until(slot) == until
 
 
 def test_an_arrival_outweighs_a_later_failure() -> None:
