@@ -20,6 +20,7 @@ from warehouse import ledger
 from warehouse.definitions import create_definitions
 from warehouse.ledger import Judgement, Verdict
 from warehouse.load import LoadError, Origin, RowsSource, as_json_text, insert_documents, insert_rows
+from warehouse.plans import create_plans
 from warehouse.raw_tables import RawTable, create_raw_tables
 from warehouse.registry_tables import write_registry
 from warehouse.vault import FetchRecord, Vault, VaultError
@@ -41,6 +42,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the ledger and the raw tables of every dataset; may be called again."""
     ledger.create_ledger(connection)
     create_definitions(connection)
+    create_plans(connection)
     create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
     write_registry(connection, [_registered(dataset) for dataset in DATASETS], [*_past_sources()])
 
@@ -84,8 +86,8 @@ def land_all(
 
 def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:
     """The verdict on one fetch, with its rows in raw where it is `loaded`. Landing a record again changes nothing."""
-    if ledger.is_recorded(connection, record.fetch_id):
-        return Judgement(Verdict.UNCHANGED, "already in the ledger")
+    if known := ledger.recorded(connection, record.fetch_id):
+        return known
     if record.outcome != "received":
         held = ledger.payload_of_state(connection, record) if record.outcome == Verdict.UNCHANGED else None
         return _note(connection, record, Judgement(Verdict(record.outcome), record.reason, record.mend), held)

@@ -27,12 +27,12 @@ from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Urgency
 from orchestration.settings import Settings
 from warehouse.connection import WarehouseError, open_reader, open_writer, writer_lock
-from warehouse.ledger import Judgement, held_states, is_recorded
+from warehouse.ledger import Judgement, held_states
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, publish_file
 from warehouse.vault import FetchRecord, Part, Vault
 
-PENDING_LOOKBACK = timedelta(days=2)
+HELD_LOOKBACK = timedelta(days=2)
 SWEEP_PATIENCE = timedelta(minutes=15)
 HELD_WAIT_S = 10.0
 Progress = Callable[[FetchRecord], None]
@@ -89,14 +89,15 @@ class Pipeline:
         self.vault.create()
         return plan_in_force(self.settings, self.plans, listed_coins(self.vault), self.clock.now())
 
-    def load(self, records: Sequence[FetchRecord]) -> list[Outcome]:
+    def load(self, records: Sequence[FetchRecord] = ()) -> list[Outcome]:
         """Land fetches in raw and ledger, together with any that an interrupted run left in the vault."""
+        known = {record.fetch_id for record in records}
+        left = [record for record in self.vault.pending() if record.fetch_id not in known and not self._is_being_made(record)]
         with open_writer(self.settings.warehouse_file) as connection:
             self._prepare(connection)
-            known = {record.fetch_id for record in records}
-            left = [record for record in self._recent() if record.fetch_id not in known]
-            pending = [record for record in left if not is_recorded(connection, record.fetch_id)]
-            return [Outcome(*landed) for landed in land_all(connection, self.vault, [*pending, *records])]
+            landed = [Outcome(*outcome) for outcome in land_all(connection, self.vault, [*left, *records])]
+        self.vault.forget_pending(outcome.record.fetch_id for outcome in landed)
+        return landed
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         prepare(connection)
@@ -171,11 +172,10 @@ class Pipeline:
         if not self.settings.warehouse_file.exists():
             return {}
         with contextlib.suppress(WarehouseError), open_reader(self.settings.warehouse_file, HELD_WAIT_S) as connection:
-            return held_states(connection, self.clock.now() - PENDING_LOOKBACK)
+            return held_states(connection, self.clock.now() - HELD_LOOKBACK)
         return {}
 
-    def _recent(self) -> list[FetchRecord]:
-        """Fetches of the last days that are not still being made by a sweep of another process."""
-        now = self.clock.now()
-        records = self.vault.records(since=(now - PENDING_LOOKBACK).date())
-        return [record for record in records if record.finished_at < now - SWEEP_PATIENCE]
+    def _is_being_made(self, record: FetchRecord) -> bool:
+        """Whether a sweep of another process has yet to read the state after it; one that died leaves it so for good."""
+        is_open = record.outcome == "received" and record.state_before is not None and record.state_after is None
+        return is_open and record.finished_at > self.clock.now() - SWEEP_PATIENCE

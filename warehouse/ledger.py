@@ -95,8 +95,17 @@ def is_loaded(connection: duckdb.DuckDBPyConnection, payload_id: str) -> bool:
     return bool(_one(connection, "select count(*) > 0 from ops.payloads where payload_id = ?", payload_id)[0])
 
 
-def is_recorded(connection: duckdb.DuckDBPyConnection, fetch_id: str) -> bool:
-    return bool(_one(connection, "select count(*) > 0 from ops.fetches where fetch_id = ?", fetch_id)[0])
+def recorded(connection: duckdb.DuckDBPyConnection, fetch_id: str) -> Judgement | None:
+    """The verdict that a fetch has already; None for one that is new."""
+    row = connection.execute(
+        """select f.verdict, f.reason, f.mend, f.row_count, f.foreign_row_count, f.newest_at
+           from ops.fetches f where f.fetch_id = ? limit 1""",
+        [fetch_id],
+    ).fetchone()
+    if row is None:
+        return None
+    newest = row[5].replace(tzinfo=UTC) if row[5] else None
+    return Judgement(Verdict(row[0]), row[1], row[2], row[3], row[4], newest_at=newest)
 
 
 def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, snapshot_at: datetime | None) -> str | None:

@@ -113,10 +113,14 @@ class PlanBook:
         return sorted(self.folder.glob("*.json"))
 
 
-def write_plans(connection: duckdb.DuckDBPyConnection, book: PlanBook) -> None:
-    """Make `ops.plans` and `ops.plan_paces` hold every plan of the book; cheap where they do already."""
+def create_plans(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create what is not there yet; may be called again."""
     for statement in TABLES:
         connection.execute(statement)
+
+
+def write_plans(connection: duckdb.DuckDBPyConnection, book: PlanBook) -> None:
+    """Make `ops.plans` and `ops.plan_paces` hold every plan of the book; cheap where they do already."""
     known = {row[0] for row in connection.execute("select valid_from_at from ops.plans").fetchall()}
     files = {datetime.strptime(path.stem, STAMP): path for path in book._files()}
     new = [PlanRecord.from_json(path.read_text("utf-8")) for moment, path in files.items() if moment not in known]

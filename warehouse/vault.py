@@ -4,7 +4,7 @@ Belongs here: writing and reading bodies and fetch records on disk, durably. Doe
 which request made it (`orchestration.collecting`), packing and expiry (`retention`).
 
 Layout, below the vault folder: `<dataset>/<day of the slot>/<sha256>.<kind>` is a body, named by the sha256 of the bytes
-received; `<dataset>/<day>/<HHMM>-<fetch_id>.json` is a fetch record. Plain text is compressed (zstd), bodies that came
+received; `<dataset>/<day>/<HHMM>-<fetch_id>.json` is a fetch record, also found in `pending` until it is in the ledger. Plain text is compressed (zstd), bodies that came
 compressed are kept as they came. Scopes never appear in paths: a coin may be named anything.
 """
 
@@ -17,7 +17,7 @@ import json
 import os
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -172,26 +172,42 @@ class Vault:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.temporary = root / "tmp"
+        self._pending = root / "pending"
 
     def create(self) -> None:
         """Make the folders; may be called again."""
-        self.temporary.mkdir(parents=True, exist_ok=True)
+        for folder in (self.temporary, self._pending):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def new_body(self, dataset: str, slot: datetime, suffix: str) -> BodyWriter:
         """A writer for one body of a dataset's slot; `suffix` is the kind of text inside, `.csv` or `.json`."""
         return BodyWriter(self, self._day(dataset, slot), suffix)
 
     def keep(self, record: FetchRecord) -> None:
-        """Write a fetch record durably. After this returns, the fetch can be replayed from the vault alone."""
+        """Write a fetch record durably. After this returns, the fetch can be replayed from the vault alone, and is pending
+        until `forget_pending`."""
         folder = self._day(record.dataset, record.slot)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.temporary / f"{record.fetch_id}.json"
+        temporary, again = (self.temporary / f"{record.fetch_id}{suffix}.json" for suffix in ("", ".pending"))
         with temporary.open("w", encoding="utf-8") as file:
             file.write(record.to_json())
             file.flush()
             os.fsync(file.fileno())
+        os.link(temporary, again)
+        again.replace(self._pending / temporary.name)
         temporary.replace(folder / f"{record.slot:%H%M}-{record.fetch_id}.json")
-        sync_folder(folder)
+        for changed in (self._pending, folder):
+            sync_folder(changed)
+
+    def pending(self) -> list[FetchRecord]:
+        """Records kept since they were last said to be in the ledger, in the order the fetches finished."""
+        found = [FetchRecord.from_json(path.read_text("utf-8")) for path in self._pending.glob("*.json")]
+        return sorted(found, key=lambda record: (record.finished_at, record.fetch_id))
+
+    def forget_pending(self, fetch_ids: Iterable[str]) -> None:
+        """Say that fetches are in the ledger."""
+        for fetch_id in fetch_ids:
+            (self._pending / f"{fetch_id}.json").unlink(missing_ok=True)
 
     def records(self, dataset: str | None = None, since: date | None = None) -> Iterator[FetchRecord]:
         """Every fetch record (of one dataset, of slots since a UTC day), in the order the fetches finished."""

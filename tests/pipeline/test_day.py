@@ -184,10 +184,10 @@ def test_three_versions_are_kept(day: Day) -> None:
 def test_assets_say_what_arrived(day: Day) -> None:
     import dagster as dg
 
-    event = day.instance.get_latest_materialization_event(dg.AssetKey(["raw", "open_positions"]))
-    assert event is not None
-    assert event.asset_materialization is not None
-    metadata = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    first_slot = dg.AssetRecordsFilter(dg.AssetKey(["raw", "open_positions"]), asset_partitions=["2026-03-24T00:00Z"])
+    (record,) = day.instance.fetch_materializations(first_slot, limit=1).records
+    assert record.asset_materialization is not None
+    metadata = {name: value.value for name, value in record.asset_materialization.metadata.items()}
     assert metadata["requests_spent"] == len(COINS)
     assert sum(metadata["verdicts"].values()) == len(COINS)
     assert metadata["bytes"] > 1000
