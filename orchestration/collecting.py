@@ -54,7 +54,8 @@ class Ask:
 class Sweep:
     """Fills asks concurrently and keeps every outcome in the vault.
 
-    A refused token or a spent quota ends the sweep: what was not asked is recorded as failed, with that reason.
+    What is lost soonest is asked first. A refused token ends the sweep, a spent quota ends it for all that is not more urgent:
+    what was not asked is recorded as failed, with that reason; but for backfill, whose slots failed or not are as missing.
     `on_record` is told of every finished fetch, for progress; `requests_budget` (a day) is noted with each. `held` gives the
     newest state that the warehouse has of each (dataset, scope) dated by it: where that is the present one, nothing is asked.
     `urgency` is that of every ask; by default each dataset's own.
@@ -74,7 +75,7 @@ class Sweep:
         self._on_record = on_record
         self._requests_budget, self._held = requests_budget, held
         self._urgency = urgency
-        self._ended_by: HyperTrackerError | None = None
+        self._ended_by: dict[Urgency, HyperTrackerError] = {}
 
     async def run(self, asks: Sequence[Ask]) -> list[FetchRecord]:
         """Every fetch made, in the order it finished, state readings among them.
@@ -82,7 +83,8 @@ class Sweep:
         Payloads that carry no time are dated by the provider's `lastUpdate`, read before and after. Where it moved in
         between, they are asked for once more.
         """
-        chosen = list({ask.key: ask for ask in map(self._redirected, asks)}.values())
+        distinct = {ask.key: ask for ask in map(self._redirected, asks)}.values()
+        chosen = sorted(distinct, key=lambda ask: self._urgency_of(ask))
         late = [ask for ask in chosen if self._is_too_late(ask)]
         records = [self._keep(self._missed(ask)) for ask in late]
         timely = [ask for ask in chosen if ask not in late and ask.dataset.name != "state_status"]
@@ -95,15 +97,18 @@ class Sweep:
             records += [self._keep(_unchanged(ask, before, self._clock.now())) for ask in spared if before]
             timely = [ask for ask in timely if ask not in spared]
             dated = any(ask.is_dated for ask in timely)
-            found = await asyncio.gather(*(self._fetch(ask, before) for ask in timely))
+            fetched = await asyncio.gather(*(self._fetch(ask, before) for ask in timely))
             after = await self._read_state(records) if dated else None
-            found = [self._closed(record, after) for record in found]
-            records += found
-            timely = [ask for ask, record in zip(timely, found, strict=True) if self._rolled_over(record)]
+            found = [(ask, self._closed(record, after)) for ask, record in zip(timely, fetched, strict=True) if record]
+            records += [record for _, record in found]
+            timely = [ask for ask, record in found if self._rolled_over(record)]
             wants_state = False
             if not timely or self._ended_by:
                 break
         return records
+
+    def _urgency_of(self, ask: Ask) -> Urgency:
+        return urgency_of(ask.dataset) if self._urgency is None else self._urgency
 
     def _spared(self, asks: Sequence[Ask], state: datetime | None) -> list[Ask]:
         """Asks for a state that the warehouse has already: they would bring the same bytes once more."""
@@ -121,6 +126,8 @@ class Sweep:
         """The provider's `lastUpdate`; None where it cannot be had, and then slots date the payloads."""
         dataset = BY_NAME["state_status"]
         record = await self._fetch(Ask.of(dataset, "", slot_at(dataset.cadence, self._clock.now())), None)
+        if record is None:
+            return None
         records.append(record)
         if record.outcome != "received":
             return None
@@ -130,26 +137,36 @@ class Sweep:
         except (ShapeError, ValueError):
             return None
 
-    async def _fetch(self, ask: Ask, state: datetime | None) -> FetchRecord:
-        started_at, tally = self._clock.now(), Tally()
-        record = FetchRecord(
-            new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, started_at, started_at, Verdict.FAILED.value,
-            state_before=state if ask.is_dated else None,
-            source="" if ask.source.name == ask.dataset.name else ask.source.name, requests_budget=self._requests_budget,
-        )  # fmt: skip
-        if self._ended_by is not None:
-            reason = f"not asked: {self._ended_by}"
-            return self._keep(replace(record, reason=reason, mend=self._ended_by.mend))
+    async def _fetch(self, ask: Ask, state: datetime | None) -> FetchRecord | None:
+        """One fetch, kept; None where the quota left nothing to ask with and the slot is as missing as before."""
+        tally, record, urgency = Tally(), self._begun(ask, state), self._urgency_of(ask)
+        if (ended_by := self._ended_by.get(urgency)) is not None:
+            why = replace(record, reason=f"not asked: {ended_by}", mend=ended_by.mend)
+            return None if urgency is Urgency.BACKFILL else self._keep(why)
         try:
             parts = await self._client.fetch(ask.source, ask.scope, ask.slot, _Bodies(self._vault, ask), tally)
         except HyperTrackerError as error:
-            if isinstance(error, TokenError | QuotaSpentError):
-                self._ended_by = error
+            self._note_end(error, urgency)
+            if urgency is Urgency.BACKFILL and isinstance(error, QuotaSpentError) and not tally.requests:
+                return None
             outcome = Verdict.ABSENT if isinstance(error, NotFoundError) else Verdict.FAILED
             record = replace(record, outcome=outcome.value, reason=str(error), mend=error.mend)
         else:
             record = replace(record, outcome="received", parts=parts, extra=tally.notes)
         return self._keep(replace(record, finished_at=self._clock.now(), requests_spent=tally.requests))
+
+    def _begun(self, ask: Ask, state: datetime | None) -> FetchRecord:
+        now = self._clock.now()
+        return FetchRecord(
+            new_fetch_id(), ask.dataset.name, ask.scope, ask.slot, now, now, Verdict.FAILED.value,
+            state_before=state if ask.is_dated else None,
+            source="" if ask.source.name == ask.dataset.name else ask.source.name, requests_budget=self._requests_budget,
+        )  # fmt: skip
+
+    def _note_end(self, error: HyperTrackerError, urgency: Urgency) -> None:
+        if isinstance(error, TokenError | QuotaSpentError):
+            first = Urgency.PERISHABLE if isinstance(error, TokenError) else urgency
+            self._ended_by = {level: error for level in Urgency if level >= first} | self._ended_by
 
     def _closed(self, record: FetchRecord, after: datetime | None) -> FetchRecord:
         if record.outcome != "received" or record.state_before is None:
@@ -204,6 +221,12 @@ class _Bodies:
 
     def read(self, part: Part) -> bytes:
         return self._vault.read(part)
+
+
+def urgency_of(dataset: Dataset) -> Urgency:
+    """How urgent the live polls of a dataset are."""
+    is_perishable = dataset.is_current_state and dataset.window is None
+    return Urgency.PERISHABLE if is_perishable else Urgency.FRESHNESS
 
 
 def listed_coins(vault: Vault) -> list[str]:

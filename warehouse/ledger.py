@@ -135,6 +135,14 @@ def held_states(connection: duckdb.DuckDBPyConnection, since: datetime) -> dict[
     return {(dataset, scope): at.replace(tzinfo=UTC) for dataset, scope, at in rows}
 
 
+def newest_row_counts(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
+    """Rows of the newest payload of each (dataset, scope)."""
+    rows = connection.execute(
+        "select dataset, scope, arg_max(row_count, slot) from ops.payloads group by dataset, scope"
+    ).fetchall()
+    return {(dataset, scope): count for dataset, scope, count in rows}
+
+
 def payload_of_state(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> str | None:
     """The payload of the same (dataset, scope) at the state that a fetch found unchanged; None where there is none."""
     row = connection.execute(

@@ -1,0 +1,197 @@
+"""Filling slots that are over: healing what was missed, and backfill of what never was due.
+
+Belongs here: what is lacking by the coverage and the registry, and running errands batch by batch. Does not: the order of
+errands (`planning.errands`), asking and loading (`pipeline`), words for people (`filling_report`). An errand that was cut off,
+by a kill or by the end of the budget, is lacking still, and so is taken up again by the next run; what it brought is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+
+from orchestration.collecting import Ask
+from orchestration.hypertracker.datasets import BY_NAME
+from orchestration.hypertracker.endpoint import Dataset, Paging
+from orchestration.modelling import raise_for_failures
+from orchestration.pipeline import Outcome, Pipeline, Progress
+from orchestration.planning.errands import Errand, Filling, Lack, errands_for, urgent_first, within
+from orchestration.planning.slots import slot_at, slots_between
+from warehouse.connection import open_reader
+from warehouse.ledger import naive, newest_row_counts
+
+HEALS_BACK = timedelta(days=31)
+BATCH_REQUESTS = 60
+PUBLISH_EVERY_S = 600.0
+LACKING = """
+    select dataset, scope, slot, recoverable_until, cost_to_fix, attempts, known_at
+    from ops.slot_coverage(?, ?)
+    where is_missing and recoverable_until > ?
+"""
+ARRIVED = "select scope, slot from ops.slot_coverage(?, ?) where dataset = ? and has_arrived"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Slots of one dataset that somebody wants filled: a half-open window (UTC), for scopes."""
+
+    dataset: Dataset
+    scopes: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a wish comes to, in (scope, slot)s: wanted, there already, lost because the provider serves the present only, older
+    than its floor; and the errands for the rest."""
+
+    wanted: int
+    arrived: int
+    lost: int
+    below_floor: int
+    errands: tuple[Errand, ...]
+
+    @property
+    def cost(self) -> int:
+        """Requests, as far as pages can be told beforehand."""
+        return sum(errand.cost for errand in self.errands)
+
+
+def healing(pipeline: Pipeline) -> list[Errand]:
+    """Errands for everything of the last month that was due, did not arrive and can still be had, what is lost first first."""
+    now = pipeline.clock.now()
+    if not pipeline.settings.warehouse_file.exists():
+        return []
+    pipeline.load()
+    with open_reader(pipeline.settings.warehouse_file) as connection:
+        rows = connection.execute(LACKING, [naive(now - HEALS_BACK), naive(now), naive(now)]).fetchall()
+        counts = newest_row_counts(connection)
+    wanted = {dataset.name for dataset in pipeline.settings.wanted_datasets()}
+    lacks = (_lack(row, counts, now) for row in rows if row[0] in wanted)
+    return _errands([lack for lack in lacks if lack.is_worth_trying(now)], now)
+
+
+def survey(pipeline: Pipeline, wanted: Wanted) -> Survey:
+    """What filling a wish takes. Reads the ledger only."""
+    now, dataset = pipeline.clock.now(), wanted.dataset
+    slots = list(slots_between(dataset.cadence, wanted.start, min(wanted.end, now)))
+    arrived, counts = _known(pipeline, wanted)
+    open_slots = [(scope, slot) for slot in slots for scope in wanted.scopes if (scope, slot) not in arrived]
+    until = {slot: recoverable(dataset, slot, now) for slot in slots}
+    lacks = [
+        Lack(dataset.name, scope, slot, at, cost_of(dataset, scope, slot, now, counts))
+        for scope, slot in open_slots
+        if (at := until[slot]) is not None
+    ]
+    gone, total = len(open_slots) - len(lacks), len(slots) * len(wanted.scopes)
+    lost, below = (0, gone) if dataset.past or dataset.reaches_back else (gone, 0)
+    return Survey(total, total - len(open_slots), lost, below, tuple(_errands(lacks, now)))
+
+
+def affordable_now(pipeline: Pipeline, errands: Sequence[Errand], most: int | None = None) -> list[Errand]:
+    """The errands, from the first on, that what live polls leave of today's quota pays for; at most so many requests."""
+    left = pipeline.left_for_backfill()
+    bounds = [bound for bound in (left, most) if bound is not None]
+    return within(errands, min(bounds)) if bounds else list(errands)
+
+
+def run_errands(
+    pipeline: Pipeline, errands: Sequence[Errand], on_record: Progress | None = None, publish: bool = True
+) -> Iterator[list[Outcome]]:
+    """Run errands in their order, a batch at a time, and give each batch's outcomes. Ends early where the budget does.
+
+    Models are built and published every ten minutes and at the end. Raises `BuildError` when they cannot be.
+    """
+    built_at, is_built = time.monotonic(), True
+    for batch in _batches(errands):
+        asks = [Ask.of(BY_NAME[errand.dataset], scope, errand.slot) for errand in batch for scope in errand.scopes]
+        outcomes = pipeline.ask(asks, on_record)
+        is_built = is_built and not outcomes
+        yield outcomes
+        if publish and not is_built and time.monotonic() - built_at > PUBLISH_EVERY_S:
+            build_and_publish(pipeline)
+            built_at, is_built = time.monotonic(), True
+        if not outcomes or pipeline.left_for_backfill() == 0:
+            break
+    if publish and not is_built:
+        build_and_publish(pipeline)
+
+
+def build_and_publish(pipeline: Pipeline) -> None:
+    """Build every model and publish. Raises `BuildError` naming what failed."""
+    raise_for_failures(pipeline.build())
+    pipeline.publish()
+
+
+def recoverable(dataset: Dataset, slot: datetime, now: datetime) -> datetime | None:
+    """Until when a slot can be asked for; None where it cannot be, or not any more."""
+    until = dataset.recoverable_until(slot)
+    if until is None and slot == slot_at(dataset.cadence, now):
+        return slot + dataset.cadence.step
+    return until if until is not None and until > now else None
+
+
+def cost_of(dataset: Dataset, scope: str, slot: datetime, now: datetime, row_counts: dict[tuple[str, str], int]) -> int:
+    """Requests that a slot of a scope is reckoned to cost: its pages, where the newest payload tells how many there are."""
+    source = dataset.past_source(slot, now) or dataset
+    rows = row_counts.get((dataset.name, scope), 0) if dataset.shape is None and source.paging is Paging.CURSOR else 0
+    return max(source.requests_a_poll, -(-rows // source.page_limit))
+
+
+def filling_of(dataset: Dataset, slot: datetime, now: datetime) -> Filling:
+    """How a slot of a dataset that is over is asked for."""
+    step, present = dataset.cadence.step, slot_at(dataset.cadence, now)
+    if source := dataset.past_source(slot, now):
+        return Filling(step, is_shared=not source.scoped_by)
+    if dataset.is_current_state:
+        return Filling(step, dataset.window or timedelta(), at=present)
+    return Filling(step, dataset.lookback, at=None if dataset.lookback else present)
+
+
+def _errands(lacks: Iterable[Lack], now: datetime) -> list[Errand]:
+    alike: dict[tuple[str, Filling], list[Lack]] = defaultdict(list)
+    for lack in lacks:
+        alike[lack.dataset, filling_of(BY_NAME[lack.dataset], lack.slot, now)].append(lack)
+    return urgent_first(errand for (_, filling), found in alike.items() for errand in errands_for(found, filling))
+
+
+def _lack(row: tuple[object, ...], counts: dict[tuple[str, str], int], now: datetime) -> Lack:
+    dataset, scope, slot, until, cost, attempts, tried_at = row
+    assert isinstance(slot, datetime)
+    assert isinstance(until, datetime)
+    due = slot.replace(tzinfo=UTC)
+    pages = cost_of(BY_NAME[str(dataset)], str(scope), due, now, counts)
+    tried = tried_at.replace(tzinfo=UTC) if isinstance(tried_at, datetime) else None
+    return Lack(
+        str(dataset), str(scope), due, until.replace(tzinfo=UTC), max(int(str(cost or 1)), pages), int(str(attempts)), tried
+    )
+
+
+def _known(pipeline: Pipeline, wanted: Wanted) -> tuple[Collection[tuple[str, datetime]], dict[tuple[str, str], int]]:
+    if not pipeline.settings.warehouse_file.exists():
+        return set(), {}
+    pipeline.load()
+    with open_reader(pipeline.settings.warehouse_file) as connection:
+        return _arrived(connection, wanted), newest_row_counts(connection)
+
+
+def _arrived(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> set[tuple[str, datetime]]:
+    rows = connection.execute(ARRIVED, [naive(wanted.start), naive(wanted.end), wanted.dataset.name]).fetchall()
+    return {(scope, slot.replace(tzinfo=UTC)) for scope, slot in rows}
+
+
+def _batches(errands: Sequence[Errand]) -> Iterator[list[Errand]]:
+    batch: list[Errand] = []
+    for errand in errands:
+        batch.append(errand)
+        if sum(held.cost for held in batch) >= BATCH_REQUESTS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
