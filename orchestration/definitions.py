@@ -13,11 +13,12 @@ from orchestration.assets.dbt_models import build_model_assets, build_published_
 from orchestration.assets.raw_datasets import build_sweep_asset
 from orchestration.clock import Clock
 from orchestration.hypertracker.endpoint import Dataset
-from orchestration.jobs import build_cadence_job
+from orchestration.jobs import build_cadence_job, build_heal_job
 from orchestration.partitions import first_slot
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence
-from orchestration.schedules import build_schedule
+from orchestration.schedules import build_heal_schedule, build_schedule
+from orchestration.sensors import build_state_sensor
 from orchestration.settings import Settings, load_settings
 
 
@@ -27,12 +28,19 @@ def build_definitions(settings: Settings | None = None, clock: Clock | None = No
     pipeline = cache(lambda: Pipeline(chosen, clock))
     start = first_slot(chosen.data_dir, pipeline().clock.now())
     by_cadence = datasets_by_cadence(chosen)
-    sweeps = [build_sweep_asset(cadence, datasets, start, pipeline) for cadence, datasets in by_cadence.items()]
-    jobs = [build_cadence_job(cadence, datasets) for cadence, datasets in by_cadence.items()]
+    planned = pipeline().planned_intervals()
+    sweeps = [build_sweep_asset(cadence, datasets, start, pipeline, planned) for cadence, datasets in by_cadence.items()]
+    jobs = {cadence: build_cadence_job(cadence, datasets) for cadence, datasets in by_cadence.items()}
+    heal = build_heal_job(pipeline)
     return dg.Definitions(
         assets=[*sweeps, build_model_assets(pipeline), build_published_asset(pipeline)],
-        jobs=jobs,
-        schedules=[build_schedule(job) for job in jobs],
+        jobs=[*jobs.values(), heal],
+        schedules=[*map(build_schedule, jobs.values()), build_heal_schedule(heal)],
+        sensors=[
+            build_state_sensor(cadence, by_cadence[cadence], job, pipeline)
+            for cadence, job in jobs.items()
+            if cadence is Cadence.QUARTER_HOUR
+        ],
         executor=dg.in_process_executor,
     )
 

@@ -94,6 +94,11 @@ def survey(pipeline: Pipeline, wanted: Wanted) -> Survey:
     return Survey(total, total - len(open_slots), lost, below, tuple(_errands(lacks, now)))
 
 
+def arrived_scopes(pipeline: Pipeline, wanted: Wanted) -> Collection[tuple[str, datetime]]:
+    """The (scope, slot)s of a wish that are there."""
+    return _known(pipeline, wanted)[0]
+
+
 def affordable_now(pipeline: Pipeline, errands: Sequence[Errand], most: int | None = None) -> list[Errand]:
     """The errands, from the first on, that what live polls leave of today's quota pays for; at most so many requests."""
     left = pipeline.left_for_backfill()
@@ -115,18 +120,12 @@ def run_errands(
         is_built = is_built and not outcomes
         yield outcomes
         if publish and not is_built and time.monotonic() - built_at > PUBLISH_EVERY_S:
-            build_and_publish(pipeline)
+            _build_and_publish(pipeline)
             built_at, is_built = time.monotonic(), True
         if not outcomes or pipeline.left_for_backfill() == 0:
             break
     if publish and not is_built:
-        build_and_publish(pipeline)
-
-
-def build_and_publish(pipeline: Pipeline) -> None:
-    """Build every model and publish. Raises `BuildError` naming what failed."""
-    raise_for_failures(pipeline.build())
-    pipeline.publish()
+        _build_and_publish(pipeline)
 
 
 def recoverable(dataset: Dataset, slot: datetime, now: datetime) -> datetime | None:
@@ -183,7 +182,8 @@ def _known(pipeline: Pipeline, wanted: Wanted) -> tuple[Collection[tuple[str, da
 
 def _arrived(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> set[tuple[str, datetime]]:
     rows = connection.execute(ARRIVED, [naive(wanted.start), naive(wanted.end), wanted.dataset.name]).fetchall()
-    return {(scope, slot.replace(tzinfo=UTC)) for scope, slot in rows}
+    scopes = set(wanted.scopes)
+    return {(scope, slot.replace(tzinfo=UTC)) for scope, slot in rows if scope in scopes}
 
 
 def _batches(errands: Sequence[Errand]) -> Iterator[list[Errand]]:
@@ -195,3 +195,8 @@ def _batches(errands: Sequence[Errand]) -> Iterator[list[Errand]]:
             batch = []
     if batch:
         yield batch
+
+
+def _build_and_publish(pipeline: Pipeline) -> None:
+    raise_for_failures(pipeline.build())
+    pipeline.publish()

@@ -18,6 +18,11 @@ DAYS_BEFORE_FIRST_START = 30
 START_FILE = "first_slot.txt"
 
 
+def raw_key(dataset: str) -> dg.AssetKey:
+    """The asset of a dataset's payloads, partitioned by its slots."""
+    return dg.AssetKey(["raw", dataset])
+
+
 def first_slot(data_dir: Path, now: datetime) -> datetime:
     """The fixed start of the partitions (UTC midnight); written at the first call, the same ever after."""
     path = data_dir / START_FILE

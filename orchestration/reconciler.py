@@ -15,7 +15,7 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 UNDER_WAY = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-POOLS = ("duckdb_writer", "hypertracker_api")
+POOLS = ("duckdb_writer",)
 LIVE_FOLDER = "live_runs"
 
 

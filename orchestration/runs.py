@@ -13,10 +13,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.assets.raw_datasets import raw_key
+from orchestration.assets.raw_datasets import BEYOND_PLAN
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.jobs import job_name
-from orchestration.partitions import slot_key
+from orchestration.partitions import raw_key, slot_key
 from orchestration.planning.slots import Cadence
 from orchestration.reconciler import live_run
 from warehouse.disk import DISK_FULL, says_disk_full
@@ -33,9 +33,15 @@ class RunResult:
 
 
 def run_slot(
-    definitions: dg.Definitions, cadence: Cadence, slot: datetime, datasets: Sequence[Dataset], instance: dg.DagsterInstance
+    definitions: dg.Definitions,
+    cadence: Cadence,
+    slot: datetime,
+    datasets: Sequence[Dataset],
+    instance: dg.DagsterInstance,
+    beyond_plan: bool = False,
 ) -> RunResult:
-    """Poll the datasets (of one cadence) at a slot, build what they feed and publish, as the schedule would."""
+    """Poll the datasets (of one cadence) at a slot, build what they feed and publish, as the schedule would; `beyond_plan` for
+    every scope that is wished for, whether the plan polls it then or not."""
     job = definitions.resolve_job_def(job_name(cadence))
     raw = dg.AssetSelection.assets(*(raw_key(dataset.name) for dataset in datasets))
     keys = (raw | raw.downstream()).resolve(definitions.resolve_asset_graph())
@@ -43,7 +49,7 @@ def run_slot(
     with live_run(instance, run_id):
         outcome = job.execute_in_process(
             partition_key=slot_key(slot), asset_selection=sorted(keys), instance=instance, raise_on_error=False,
-            run_config=QUIET, run_id=run_id,
+            run_config=QUIET, run_id=run_id, tags={BEYOND_PLAN: "yes"} if beyond_plan else {},
         )  # fmt: skip
     return RunResult(outcome.success, "" if outcome.success else _first_error(outcome))
 

@@ -1,12 +1,20 @@
 """Schedules: each cadence's job at each of its slots, for the slot that has just begun.
 
-Dagster does not catch up missed ticks in this version: what was missed is found by comparing the slot grid with the ledger.
+Dagster does not catch up missed ticks in this version: what was missed is found by comparing the slot grid with the ledger,
+and healed by a schedule of its own, which runs between the slots.
 """
 
 from __future__ import annotations
 
 import dagster as dg
 
+HEALS_AT = "7,22,37,52 * * * *"
+
 
 def build_schedule(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     return dg.build_schedule_from_partitioned_job(job, default_status=dg.DefaultScheduleStatus.RUNNING)  # type: ignore[return-value]
+
+
+def build_heal_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    running = dg.DefaultScheduleStatus.RUNNING
+    return dg.ScheduleDefinition(job=job, cron_schedule=HEALS_AT, execution_timezone="UTC", default_status=running)

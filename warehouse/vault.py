@@ -4,8 +4,9 @@ Belongs here: writing and reading bodies and fetch records on disk, durably. Doe
 which request made it (`orchestration.collecting`), packing and expiry (`retention`).
 
 Layout, below the vault folder: `<dataset>/<day of the slot>/<sha256>.<kind>` is a body, named by the sha256 of the bytes
-received; `<dataset>/<day>/<HHMM>-<fetch_id>.json` is a fetch record, also found in `pending` until it is in the ledger. Plain text is compressed (zstd), bodies that came
-compressed are kept as they came. Scopes never appear in paths: a coin may be named anything.
+received; `<dataset>/<day>/<HHMM>-<fetch_id>.json` is a fetch record, also found in `pending` until it is in the ledger. Plain
+text is compressed (zstd), bodies that came compressed are kept as they came. Scopes never appear in paths: a coin may be
+named anything.
 """
 
 from __future__ import annotations

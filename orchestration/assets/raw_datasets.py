@@ -7,58 +7,59 @@ fails with the list, after the models were built from what did arrive; an option
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
 
 from orchestration.assets.dbt_models import build_and_publish
-from orchestration.hypertracker.datasets import BY_NAME
+from orchestration.assets.raw_ranges import fill_range
 from orchestration.hypertracker.endpoint import Dataset
-from orchestration.partitions import slot_of, slot_partitions
-from orchestration.pipeline import Outcome, Pipeline
+from orchestration.partitions import raw_key, slot_of, slot_partitions
+from orchestration.pipeline import Outcome, Pipeline, is_answered
 from orchestration.planning.slots import Cadence
-from warehouse.ledger import Verdict
 
-RAW_PREFIX = "raw"
-API_POOL = "hypertracker_api"
+BEYOND_PLAN = "htw/beyond_plan"
 ARRIVAL_CHECK = "every_scope_arrived"
 MOST_LISTED = 20
 FETCH_ALLOWANCE = timedelta(minutes=2)
 
 
-def raw_key(dataset: str) -> dg.AssetKey:
-    return dg.AssetKey([RAW_PREFIX, dataset])
-
-
 def build_sweep_asset(
-    cadence: Cadence, datasets: Sequence[Dataset], start: datetime, pipeline: Callable[[], Pipeline]
+    cadence: Cadence,
+    datasets: Sequence[Dataset],
+    start: datetime,
+    pipeline: Callable[[], Pipeline],
+    planned: Mapping[str, timedelta],
 ) -> dg.AssetsDefinition:
-    """All datasets of one cadence as one multi-asset over its slots."""
+    """All datasets of one cadence as one multi-asset over its slots; `planned` is how often the plan polls each of them."""
     partitions = slot_partitions(cadence, start)
 
     @dg.multi_asset(
         name=f"poll_every_{cadence.label}",
-        specs=[_spec(dataset, partitions) for dataset in datasets],
+        specs=[_spec(dataset, partitions, planned.get(dataset.name)) for dataset in datasets],
         check_specs=[dg.AssetCheckSpec(ARRIVAL_CHECK, asset=raw_key(dataset.name)) for dataset in datasets],
         can_subset=True,
-        pool=API_POOL,
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def poll(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         chosen = [dataset for dataset in datasets if raw_key(dataset.name) in context.selected_asset_keys]
-        outcomes = pipeline().poll(chosen, slot_of(context.partition_key))
+        if len(context.partition_keys) > 1:
+            fill_range(context, pipeline(), chosen)
+            return
+        beyond_plan = BEYOND_PLAN in context.run.tags
+        outcomes = pipeline().poll(chosen, slot_of(context.partition_key), beyond_plan=beyond_plan)
         by_dataset = {d.name: [o for o in outcomes if o.record.dataset == d.name] for d in chosen}
-        lost = [name for name, found in by_dataset.items() if not any(map(_is_answered, found))]
-        if lost:
-            _fail_after_building(context, pipeline(), by_dataset, lost)
-        for name, found in by_dataset.items():
-            yield dg.MaterializeResult(asset_key=raw_key(name), metadata=_metadata(found))
-            yield _check(name, found)
+        if all(any(map(is_answered, found)) for found in by_dataset.values()):
+            yield from (dg.MaterializeResult(asset_key=raw_key(name), metadata=_metadata(f)) for name, f in by_dataset.items())
+        else:
+            _build_here(context, pipeline(), by_dataset)
+        yield from (_check(name, found) for name, found in by_dataset.items())
 
     return poll
 
 
-def _spec(dataset: Dataset, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
+def _spec(dataset: Dataset, partitions: dg.PartitionsDefinition, interval: timedelta | None) -> dg.AssetSpec:
     return dg.AssetSpec(
         raw_key(dataset.name),
         description=f"{dataset.description} Endpoint {dataset.number} of the contract: GET {dataset.path}",
@@ -67,36 +68,36 @@ def _spec(dataset: Dataset, partitions: dg.PartitionsDefinition) -> dg.AssetSpec
         partitions_def=partitions,
         skippable=True,
         metadata={"feeds": list(dataset.feeds), "perishable": dataset.is_current_state},
-        freshness_policy=freshness_policy(dataset),
+        freshness_policy=freshness_policy(dataset, interval) if interval else None,
     )
 
 
-def freshness_policy(dataset: Dataset) -> dg.FreshnessPolicy:
-    """Warns when a slot passed without data, fails when two did; a payload may be published late and takes time to fetch.
+def freshness_policy(dataset: Dataset, interval: timedelta) -> dg.FreshnessPolicy:
+    """Warns when a planned slot passed without data, fails when two did; a payload may be published late and takes time to fetch.
 
     It sees the newest materialisation of any slot: gaps behind it are the ledger's to tell.
     """
     late = timedelta(seconds=dataset.settle_s) + FETCH_ALLOWANCE
-    step = dataset.cadence.step
-    return dg.FreshnessPolicy.time_window(warn_window=step + late, fail_window=2 * step + late)
+    return dg.FreshnessPolicy.time_window(warn_window=interval + late, fail_window=2 * interval + late)
 
 
-def _fail_after_building(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, by_dataset: dict[str, list[Outcome]], lost: list[str]
-) -> None:
-    """Report what arrived, build from it, and fail the run: a dataset without data must not look materialised."""
+def _build_here(context: dg.AssetExecutionContext, pipeline: Pipeline, by_dataset: Mapping[str, list[Outcome]]) -> None:
+    """Report what arrived and build from it in this step: Dagster skips the steps after one that leaves anything out.
+
+    A dataset of which nothing was due stays as it is. Raises `dg.Failure` where one was asked for and nothing arrived: it must
+    not look materialised.
+    """
     for name, found in by_dataset.items():
-        if name not in lost:
+        if any(map(is_answered, found)):
             event = dg.AssetMaterialization(raw_key(name), partition=context.partition_key, metadata=_metadata(found))
             context.log_event(event)
-    if len(lost) < len(by_dataset):
-        build_and_publish(pipeline)
-    lines = [f"{name}: {line}" for name in lost for line in _missing(by_dataset[name])]
-    raise dg.Failure(
-        f"nothing arrived for {', '.join(lost)}: {'; '.join(lines[:MOST_LISTED])}",
-        metadata={"missing": lines[:MOST_LISTED]},
-        allow_retries=False,
-    )
+    if any(is_answered(outcome) for found in by_dataset.values() for outcome in found):
+        build_and_publish(context, pipeline)
+    lost = {name: found for name, found in by_dataset.items() if found and not any(map(is_answered, found))}
+    if lost:
+        lines = [f"{name}: {line}" for name, found in lost.items() for line in _missing(found)][:MOST_LISTED]
+        text = f"nothing arrived for {', '.join(lost)}: {'; '.join(lines)}"
+        raise dg.Failure(text, metadata={"missing": lines}, allow_retries=False)
 
 
 def _metadata(outcomes: Sequence[Outcome]) -> dict[str, dg.MetadataValue]:
@@ -131,11 +132,5 @@ def _missing(outcomes: Sequence[Outcome]) -> list[str]:
     return [
         f"{scope or 'market'} {outcome.judgement.verdict}: {outcome.judgement.reason} ({outcome.judgement.mend})"
         for scope, outcome in last.items()
-        if not _is_answered(outcome)
+        if not is_answered(outcome)
     ]
-
-
-def _is_answered(outcome: Outcome) -> bool:
-    """Whether a fetch brought what the provider had to say; that it does not have an optional dataset says enough."""
-    verdict = outcome.judgement.verdict
-    return verdict.arrived or (verdict is Verdict.ABSENT and BY_NAME[outcome.record.dataset].is_optional)

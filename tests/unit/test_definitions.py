@@ -20,6 +20,7 @@ from orchestration.settings import Settings, load_settings
 
 REPOSITORY = Path(__file__).parents[2]
 FIRST_START = datetime(2026, 3, 24, 15, 42, tzinfo=UTC)
+PLAN = "1000000/day"
 JOBS = {"every_5_minutes", "every_15_minutes", "every_2_hours", "every_day"}
 MOVED = ("open_positions", "order_snapshots", "coins")
 
@@ -27,7 +28,7 @@ MOVED = ("open_positions", "order_snapshots", "coins")
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("definitions")
-    return load_settings(api_url="http://127.0.0.1:1", data_dir=folder / "data", datasets="all", warehouse_url=None)
+    return load_settings(api_url="http://127.0.0.1:1", data_dir=folder / "data", datasets="all", warehouse_url=None, plan=PLAN)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_each_cadence_has_a_job_from_poll_to_publish_and_a_schedule_that_runs_it
         assert schedule.job_name == f"every_{cadence.label}"
         assert schedule.cron_schedule == cadence.value
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert {schedule.job_name for schedule in repository.schedule_defs} == JOBS
+    assert {schedule.job_name for schedule in repository.schedule_defs} == JOBS | {"heal"}
 
 
 @pytest.mark.parametrize("name", MOVED)
