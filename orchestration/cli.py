@@ -235,6 +235,7 @@ def probe(
 
 
 def _probe(settings: Settings, names: list[str], yes: bool, as_json: bool, samples: Path | None) -> int:
+    from orchestration.budget import Budget
     from orchestration.clock import SystemClock
     from orchestration.probe import run_probe
     from orchestration.probe_errand import Errand, cost_words
@@ -255,7 +256,8 @@ def _probe(settings: Settings, names: list[str], yes: bool, as_json: bool, sampl
                 err.print(text, markup=False, soft_wrap=True)
             status.update(escape(text))
 
-        report = run_probe(settings.access(), SystemClock(), errand, folder, tell)
+        turns = Budget(settings.budget_file, settings.plan_limits(), SystemClock())
+        report = run_probe(settings.access(), SystemClock(), errand, folder, tell, turns)
     if as_json:
         out.print_json(json.dumps(report.as_json()))
     for line in [] if as_json else report_lines(report):

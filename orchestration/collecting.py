@@ -144,7 +144,7 @@ class Sweep:
             why = replace(record, reason=f"not asked: {ended_by}", mend=ended_by.mend)
             return None if urgency is Urgency.BACKFILL else self._keep(why)
         try:
-            parts = await self._client.fetch(ask.source, ask.scope, ask.slot, _Bodies(self._vault, ask), tally)
+            parts = await self._client.fetch(ask.source, ask.scope, ask.slot, _Bodies(self._vault, ask), tally, urgency)
         except HyperTrackerError as error:
             self._note_end(error, urgency)
             if urgency is Urgency.BACKFILL and isinstance(error, QuotaSpentError) and not tally.requests:

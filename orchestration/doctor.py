@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ import duckdb
 
 from orchestration.affording import affordable
 from orchestration.affording_report import percent_words
+from orchestration.budget import Budget
 from orchestration.clock import Clock
 from orchestration.hypertracker.client import Client
-from orchestration.hypertracker.errors import HyperTrackerError
+from orchestration.hypertracker.errors import HyperTrackerError, QuotaSpentError
 from orchestration.modelling import BuildError, prepare_manifest
 from orchestration.settings import Settings
 from warehouse.connection import WarehouseError, open_writer
@@ -29,6 +31,7 @@ from warehouse.vault import Part, Vault
 MOST_SKEW = timedelta(seconds=30)
 LEAST_FREE_BYTES = 2 << 30
 LOCK_WAIT_S = 2.0
+UNWRITABLE_MEND = "make HTW_DATA_DIR writable, or free some space on its disk"
 PACKAGES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "httpx", "pandas")
 
 
@@ -44,8 +47,10 @@ class Finding:
 
 def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     """Every finding, in the order a request travels. Costs one request."""
-    yield from _api(settings, clock)
+    budget = Budget(settings.budget_file, settings.plan_limits(), clock)
+    yield from _api(settings, clock, budget)
     yield _plan(settings)
+    yield _budget(settings, budget)
     yield _disk(settings.data_dir)
     yield _working_file(settings.warehouse_file)
     yield _vault(Vault(settings.vault_dir))
@@ -54,9 +59,9 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield Finding("versions", True, f"Python {sys.version.split()[0]}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
 
 
-def _api(settings: Settings, clock: Clock) -> Iterator[Finding]:
+def _api(settings: Settings, clock: Clock, budget: Budget) -> Iterator[Finding]:
     async def ask() -> timedelta | None:
-        async with Client[Part](settings.access()) as client:
+        async with Client[Part](settings.access(), turns=budget) as client:
             server_time = await client.server_time()
             return None if server_time is None else abs(server_time - clock.now())
 
@@ -64,6 +69,9 @@ def _api(settings: Settings, clock: Clock) -> Iterator[Finding]:
         skew = asyncio.run(ask())
     except HyperTrackerError as error:
         yield Finding("token and API", False, f"{settings.api_url}: {error}", error.mend)
+        return
+    except (OSError, sqlite3.Error) as error:
+        yield Finding("token and API", False, f"nothing is asked without {settings.budget_file}: {error}", UNWRITABLE_MEND)
         return
     yield Finding("token and API", True, f"{settings.api_url} accepts the token")
     if skew is None:
@@ -80,6 +88,22 @@ def _plan(settings: Settings) -> Finding:
     says = f"the settings ask for {found.full.day:,} requests a day, plan {plan.name} has {plan.per_day:,} ({reserve} in reserve)"
     mend = "" if found.quota.is_whole else "`htw plan` shows what it affords; lower HTW_COINS or HTW_DATASETS, or raise HTW_PLAN"
     return Finding("plan", not mend, says, mend)
+
+
+def _budget(settings: Settings, budget: Budget) -> Finding:
+    try:
+        left, plan = budget.left(), settings.plan_limits()
+    except (OSError, sqlite3.Error) as error:
+        return Finding("budget", False, f"{settings.budget_file}: {error}", UNWRITABLE_MEND)
+    shares = ((left.today, plan.per_day, "today"), (left.this_month, plan.per_month, "this month"))
+    says = " and ".join(
+        f"{count:,} of {most:,} requests are left {when} (UTC)" for count, most, when in shares if count is not None
+    )
+    if left.closed_until is None:
+        return Finding("budget", True, says)
+    return Finding(
+        "budget", False, f"{says}; none is sent until {left.closed_until:%Y-%m-%d %H:%M} UTC: {left.reason}", QuotaSpentError.mend
+    )
 
 
 def _disk(folder: Path) -> Finding:

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration import modelling
+from orchestration.budget import Budget
 from orchestration.clock import Clock, SystemClock
 from orchestration.collecting import Ask, Sweep, listed_coins
 from orchestration.hypertracker.client import Client
@@ -84,6 +85,10 @@ class Pipeline:
 
         return self._asked(collect)
 
+    def budget(self) -> Budget:
+        """The ledger of requests that all processes of the folder share."""
+        return Budget(self.settings.budget_file, self.settings.plan_limits(), self.clock)
+
     def plan(self) -> PlanRecord:
         """The plan in force, made where there is none or the last no longer holds."""
         self.vault.create()
@@ -147,7 +152,7 @@ class Pipeline:
 
     def _asked(self, collect: Callable[[Client[Part]], Awaitable[list[FetchRecord]]]) -> list[Outcome]:
         async def run() -> list[FetchRecord]:
-            async with Client[Part](self.settings.access()) as client:
+            async with Client[Part](self.settings.access(), turns=self.budget()) as client:
                 return await collect(client)
 
         self.vault.create()

@@ -25,7 +25,9 @@ from orchestration.hypertracker.client import ApiAccess, Client, Tally
 from orchestration.hypertracker.endpoint import Dataset, Paging
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, RefusedError, TokenError
 from orchestration.hypertracker.expectations import Answered, Aspect, Difference, compare, merged
+from orchestration.hypertracker.turns import Turns
 from orchestration.landing import land, prepare
+from orchestration.planning.urgency import Urgency
 from orchestration.probe_errand import Errand, counted, largest_of_each_dex
 from orchestration.probe_report import Asked, Report
 from orchestration.probe_samples import Samples
@@ -37,7 +39,9 @@ COMPRESSIONS = {".gz": "gzip", ".lz4": "lz4"}
 Tell = Callable[[str, bool], None]
 
 
-def run_probe(access: ApiAccess, clock: Clock, errand: Errand, samples: Path, tell: Tell = lambda _, __: None) -> Report:
+def run_probe(
+    access: ApiAccess, clock: Clock, errand: Errand, samples: Path, tell: Tell = lambda _, __: None, turns: Turns | None = None
+) -> Report:
     """Ask everything, one after the other, and compare. A refused token or a spent quota ends it early, as a failure.
 
     `tell` is given words and whether they are worth keeping: the exact cost is, each ask before it is made is not. Samples of
@@ -49,7 +53,7 @@ def run_probe(access: ApiAccess, clock: Clock, errand: Errand, samples: Path, te
         vault = Vault(Path(folder))
         vault.create()
         probe = _Probe(connection, vault, clock, Samples(samples), tell)
-        asyncio.run(probe.run(access, errand))
+        asyncio.run(probe.run(access, errand, turns))
     probe.report.differences = merged(probe.report.differences)
     return probe.report
 
@@ -62,8 +66,8 @@ class _Probe:
         self._hide = samples.pseudonyms.hide
         self.report = Report()
 
-    async def run(self, access: ApiAccess, errand: Errand) -> None:
-        async with Client[Part](access) as client:
+    async def run(self, access: ApiAccess, errand: Errand, turns: Turns | None) -> None:
+        async with Client[Part](access, turns=turns) as client:
             try:
                 coins = await self._coins(client, errand)
                 asks = errand.asks(coins)
@@ -90,7 +94,8 @@ class _Probe:
         self._tell(f"asking {ask.source.name} {ask.scope}".rstrip(), False)
         tally = Tally()
         try:
-            parts = await client.fetch(first_page_of(ask.source), ask.scope, ask.slot, _Bodies(self._vault, ask), tally)
+            source, bodies = first_page_of(ask.source), _Bodies(self._vault, ask)
+            parts = await client.fetch(source, ask.scope, ask.slot, bodies, tally, Urgency.FRESHNESS)
         except HyperTrackerError as error:
             self._note_error(ask, tally, error)
             return ""

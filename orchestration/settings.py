@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     def access(self) -> ApiAccess:
         """What the client needs to know."""
         token = self.token_value() or SecretStr(SANDBOX_TOKEN)
-        return ApiAccess(self.api_url, token, self.storage_hosts, per_minute=self.plan_limits().per_minute)
+        return ApiAccess(self.api_url, token, self.storage_hosts)
 
     def plan_limits(self) -> Plan:
         return parse_plan(self.plan)
@@ -175,6 +175,11 @@ class Settings(BaseSettings):
     def warehouse_file(self) -> Path:
         """The working file; its name is part of every relation name in the dbt manifest."""
         return Path(self.warehouse_url).expanduser().absolute() if self.warehouse_url else self.data_dir / WAREHOUSE_NAME
+
+    @property
+    def budget_file(self) -> Path:
+        """The ledger of requests that all processes of this folder share."""
+        return self.data_dir / "budget.sqlite"
 
     @property
     def published_dir(self) -> Path:

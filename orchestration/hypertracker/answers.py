@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -20,9 +20,12 @@ from orchestration.hypertracker.errors import (
     TokenError,
 )
 from orchestration.hypertracker.redaction import redact
+from orchestration.planning.windows import Unit
 
 BODY_EXCERPT_CHARS = 160
 LONGEST_WAIT_S = 120.0
+LONGEST_CLOSING_S = 31 * 86_400.0
+LARGEST_FIGURE = 10**12
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> HyperTrackerError:
@@ -31,7 +34,7 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes, now: datetim
     if status == 429:
         return _too_many(headers, body, now)
     if status == 402:
-        return QuotaSpentError(f"the quota is spent: {says}")
+        return _quota_spent(f"the quota is spent: {says}", "month", headers, body, now)
     if status == 401:
         return TokenError(f"the token is not accepted: {says}")
     if status == 403:
@@ -56,13 +59,40 @@ def storage_error(status: int) -> HyperTrackerError:
 
 def _too_many(headers: Mapping[str, str], body: bytes, now: datetime) -> HyperTrackerError:
     values = _json_object(body)
-    if {"limit", "current"} <= values.keys() or b"daily limit" in body.lower().replace(b"_", b" "):
+    if {"limit", "current"} <= values.keys() or b"daily limit" in _plain(body):
         plan = f" of plan {values['plan']}" if "plan" in values else ""
-        return QuotaSpentError(f"the day's quota{plan} is spent ({values.get('current', '?')} of {values.get('limit', '?')})")
+        says = f"the day's quota{plan} is spent ({values.get('current', '?')} of {values.get('limit', '?')})"
+        return _quota_spent(says, "day", headers, body, now)
+    wait_s = _asked_wait(values, headers, now)
+    return RateLimitedError("too many requests this minute", None if wait_s is None else min(wait_s, LONGEST_WAIT_S))
+
+
+def _quota_spent(says: str, unit: Unit, headers: Mapping[str, str], body: bytes, now: datetime) -> QuotaSpentError:
+    """With the figures of the body; its words, where they name the day or the month, go before the status."""
+    values, text = _json_object(body), _plain(body)
+    words: tuple[tuple[Unit, bytes], ...] = (("day", b"daily"), ("month", b"month"))
+    named = [name for name, word in words if word in text]
+    wait_s = _asked_wait(values, headers, now)
+    until = now + timedelta(seconds=min(wait_s, LONGEST_CLOSING_S)) if wait_s else None
+    return QuotaSpentError(
+        says, named[0] if len(named) == 1 else unit, _figure(values.get("limit")), _figure(values.get("current")), until
+    )
+
+
+def _asked_wait(values: Mapping[str, Any], headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait by the body, else by the header; None where neither says."""
     wait_s = _seconds(values.get("retry_after"), now)
-    if wait_s is None:
-        wait_s = _seconds(headers.get("retry-after"), now)
-    return RateLimitedError("too many requests this minute", wait_s)
+    return _seconds(headers.get("retry-after"), now) if wait_s is None else wait_s
+
+
+def _figure(value: Any) -> int | None:
+    """A count of requests; None for what is none."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value <= LARGEST_FIGURE else None
+
+
+def _plain(body: bytes) -> bytes:
+    return body.lower().replace(b"_", b" ")
 
 
 def said_time(text: str | None) -> datetime | None:
@@ -75,7 +105,7 @@ def said_time(text: str | None) -> datetime | None:
 
 
 def _seconds(hint: Any, now: datetime) -> float | None:
-    """A wait from a number, numeric text or an HTTP date; None when it says nothing usable. At most two minutes."""
+    """A wait from a number, numeric text or an HTTP date; None when it says nothing usable."""
     try:
         wait_s = float(hint)
     except OverflowError:
@@ -85,7 +115,7 @@ def _seconds(hint: Any, now: datetime) -> float | None:
         if moment is None:
             return None
         wait_s = (moment - now).total_seconds()
-    return min(wait_s, LONGEST_WAIT_S) if wait_s >= 0 else None
+    return wait_s if wait_s >= 0 else None
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Asking the API and downloading what it hands over, in one step, within bounds.
 
 Belongs here: requests, retries, redirects and links, streaming to a body store. Does not: what a status means (`answers`),
-where links may lead (`links`), how httpx is held within bounds (`transport`), where bytes are kept (a `BodyStore`, which the
-vault gives), or when to ask (`collecting`).
+what is a link and where it may lead (`links`), how httpx is held within bounds (`transport`), where bytes are kept (`bodies`),
+when to ask (`collecting`), or how many requests may be sent (`turns`).
 
 Two HTTP clients: one carries the token and only ever talks to the API host; the other knows no token and fetches
 pre-signed links, which live seconds and are never kept or logged.
@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Self
 
 import httpx
 import stamina
-from aiolimiter import AsyncLimiter
 from pydantic import SecretStr
 from stamina.instrumentation import RetryDetails
 
 from orchestration.hypertracker.answers import api_error, said_time, storage_error
-from orchestration.hypertracker.endpoint import Dataset, Delivery, LinkNote
+from orchestration.hypertracker.bodies import BodyStore, StoredT, WatchedBody
+from orchestration.hypertracker.endpoint import Dataset, Delivery
 from orchestration.hypertracker.errors import (
     BadRequestError,
     DoubtfulBodyError,
@@ -37,11 +36,13 @@ from orchestration.hypertracker.errors import (
     TransientError,
     UnsafeLinkError,
 )
-from orchestration.hypertracker.inspection import UTF8_BOM, BodyWatch
-from orchestration.hypertracker.links import is_loopback, safe_link
+from orchestration.hypertracker.inspection import BodyWatch
+from orchestration.hypertracker.links import answered_link, is_loopback, safe_link
 from orchestration.hypertracker.paging import pager_for
 from orchestration.hypertracker.redaction import install_redaction
 from orchestration.hypertracker.transport import beginning, capped, certificates, check_location, deadline, transport_errors
+from orchestration.hypertracker.turns import OwnTurns, Turns, tell, turn
+from orchestration.planning.urgency import Urgency
 
 LOGGER = logging.getLogger("hypertracker")
 FIRST_WAIT_S = 0.5
@@ -53,32 +54,14 @@ LINK_BODY_BYTES = 16_384
 API_PREFIX = "/api/external"
 STATUS_PATH = "/hypertracker/state/status"
 
-PartT = TypeVar("PartT", covariant=True)
-StoredT = TypeVar("StoredT")
-
-
-class Body(Protocol[PartT]):
-    """One body being written; `finish` makes it durable and gives the stored part."""
-
-    def write(self, chunk: bytes) -> None: ...
-    def finish(self) -> PartT: ...
-
-
-class BodyStore(Protocol[StoredT]):
-    """Where bodies go."""
-
-    def new_body(self) -> contextlib.AbstractContextManager[Body[StoredT]]: ...
-    def read(self, part: StoredT) -> bytes: ...
-
 
 @dataclass(frozen=True)
 class ApiAccess:
-    """Where to ask, as whom, how fast. `per_minute` 0 means no limit of our own."""
+    """Where to ask, and as whom."""
 
     base_url: str
     token: SecretStr
     storage_hosts: tuple[str, ...] = ()
-    per_minute: int = 0
     connections: int = 16
 
 
@@ -117,18 +100,20 @@ class Tally:
 
 
 class Client(Generic[StoredT]):
-    """An async context manager; one per event loop. All fetches of one client share its rate limit."""
+    """An async context manager; one per event loop.
 
-    def __init__(self, access: ApiAccess, bounds: Bounds | None = None) -> None:
+    `turns` is asked before each request to the API; without any, requests are kept back only after a 429.
+    """
+
+    def __init__(self, access: ApiAccess, bounds: Bounds | None = None, turns: Turns | None = None) -> None:
         install_redaction()
         stamina.instrumentation.set_on_retry_hooks([_note_retry])
         self._access, self._bounds = access, bounds or Bounds()
         self._api_url = httpx.URL(access.base_url)
         self._api = self._http(access.base_url, {"Authorization": f"Bearer {access.token.get_secret_value()}"})
         self._storage = self._http()
-        self._limiter = _limiter(access.per_minute)
+        self._turns: Turns = turns or OwnTurns()
         self._places = asyncio.Semaphore(access.connections)
-        self._quiet_until = 0.0
 
     def _http(self, base_url: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> httpx.AsyncClient:
         connections = self._access.connections
@@ -152,8 +137,9 @@ class Client(Generic[StoredT]):
         await self._storage.aclose()
 
     async def fetch(
-        self, dataset: Dataset, scope: str, slot: datetime, store: BodyStore[StoredT], tally: Tally
-    ) -> tuple[StoredT, ...]:
+        self, dataset: Dataset, scope: str, slot: datetime, store: BodyStore[StoredT], tally: Tally,
+        urgency: Urgency = Urgency.PERISHABLE,
+    ) -> tuple[StoredT, ...]:  # fmt: skip
         """The payload of one (dataset, scope, slot): one stored part, or one a page. `tally` counts the requests.
 
         Raises the errors of `errors`; nothing of a failed attempt stays in the store but the pages before it, unnamed.
@@ -162,31 +148,31 @@ class Client(Generic[StoredT]):
             *others, last = dataset.url_paths(scope, slot)
             for path in others:
                 with contextlib.suppress(NotFoundError, BadRequestError):
-                    return await self._pages(dataset, path, dataset.params(scope, slot), store, tally)
-            return await self._pages(dataset, last, dataset.params(scope, slot), store, tally)
+                    return await self._pages(dataset, path, dataset.params(scope, slot), store, tally, urgency)
+            return await self._pages(dataset, last, dataset.params(scope, slot), store, tally, urgency)
 
     async def _pages(
-        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally
+        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
     ) -> tuple[StoredT, ...]:
         pager, parts = pager_for(dataset), list[StoredT]()
         while not pager.finished:
-            part = await self._with_retries(dataset, path, pager.params(first), store, tally)
+            part = await self._with_retries(dataset, path, pager.params(first), store, tally, urgency)
             parts.append(part)
             if tally.doubt:
                 break  # a page that cannot be read names no next one; what came is kept, for the quarantine to show
             pager.advance(store, part)
         return tuple(parts)
 
-    async def server_time(self) -> datetime | None:
+    async def server_time(self, urgency: Urgency = Urgency.PERISHABLE) -> datetime | None:
         """The API's present (UTC), by one request that also proves the token; None where it does not say."""
         with transport_errors(self._api_url.host):
-            async with deadline(self._bounds.deadline_s), self._api.stream("GET", API_PREFIX + STATUS_PATH) as answer:
+            async with deadline(self._bounds.deadline_s), self._asked(STATUS_PATH, {}, "*/*", Tally(), urgency) as answer:
                 if answer.status_code != 200:
                     raise await self._refusal(answer)
                 return said_time(answer.headers.get("date"))
 
     async def _with_retries(
-        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
+        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
     ) -> StoredT:
         async for attempt in stamina.retry_context(
             on=_retry_rule(tally, self._bounds.unsaid_wait_s),
@@ -196,22 +182,21 @@ class Client(Generic[StoredT]):
             wait_max=LONGEST_WAIT_S,
         ):
             with attempt:
-                return await self._attempt(dataset, path, params, store, tally)
+                return await self._attempt(dataset, path, params, store, tally, urgency)
         raise AssertionError("stamina returns or raises")
 
     async def _attempt(
-        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally
+        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
     ) -> StoredT:
         """Ask once and download at once: a link is worth nothing later (contract 1, link life).
 
         A body that cannot be data is asked for again, because most of it is perishable; the last one is kept as it is.
         """
-        await self._wait_for_turn()
         tally.path = path
         watch = BodyWatch(dataset.cap_bytes - tally.kept_bytes)
         with transport_errors(self._api_url.host), store.new_body() as target:
-            body = _Watched(target, watch)
-            async with self._asked(path, params, dataset.accept, tally) as answer:
+            body = WatchedBody(target, watch)
+            async with self._asked(path, params, dataset.accept, tally, urgency) as answer:
                 link = await self._take(answer, body, dataset, tally)
             if link is not None:
                 await self._download(link, body, dataset.cap_bytes, tally)
@@ -222,17 +207,21 @@ class Client(Generic[StoredT]):
             return target.finish()
 
     @contextlib.asynccontextmanager
-    async def _asked(self, path: str, params: dict[str, str], accept: str, tally: Tally) -> AsyncIterator[httpx.Response]:
-        """The answer to one counted request. Without a connection the provider counts nothing, and neither does the tally."""
-        tally.requests += 1
-        try:
-            async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": accept}) as answer:
-                yield answer
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            tally.requests -= 1
-            raise
+    async def _asked(
+        self, path: str, params: dict[str, str], accept: str, tally: Tally, urgency: Urgency
+    ) -> AsyncIterator[httpx.Response]:
+        """The answer to one request that had its turn. Without a connection the provider counts nothing, nor does the tally."""
+        async with turn(self._turns, urgency) as answered:
+            tally.requests += 1
+            try:
+                async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": accept}) as answer:
+                    answered()
+                    yield answer
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                tally.requests -= 1
+                raise
 
-    async def _take(self, answer: httpx.Response, body: _Watched, dataset: Dataset, tally: Tally) -> str | None:
+    async def _take(self, answer: httpx.Response, body: WatchedBody, dataset: Dataset, tally: Tally) -> str | None:
         """Store an inline body, or give the link that the answer holds."""
         if answer.status_code in REDIRECTS and "location" in answer.headers:
             await beginning(answer)  # a connection whose answer was read can be used again
@@ -248,7 +237,7 @@ class Client(Generic[StoredT]):
             if len(first) > LINK_BODY_BYTES:
                 break
         else:
-            if (link := _download_url(first, dataset.link_note, tally.notes)) is not None:
+            if (link := answered_link(first, dataset.link_note, tally.notes)) is not None:
                 tally.delivery = Delivery.LINK
                 return link
         body.write(first)
@@ -256,7 +245,7 @@ class Client(Generic[StoredT]):
             body.write(chunk)
         return None
 
-    async def _download(self, link: str, body: _Watched, cap_bytes: int, tally: Tally) -> None:
+    async def _download(self, link: str, body: WatchedBody, cap_bytes: int, tally: Tally) -> None:
         """Fetch a link, and what storage redirects to; every address passes the rule for links."""
         url, hosts = safe_link(link, self._api_url, self._access.storage_hosts), self._access.storage_hosts
         try:
@@ -269,7 +258,7 @@ class Client(Generic[StoredT]):
             raise
         raise UnsafeLinkError(f"{url.host} redirects more than {MOST_HOPS} times in a row")
 
-    async def _follow(self, url: httpx.URL, body: _Watched, cap_bytes: int, tally: Tally) -> str | None:
+    async def _follow(self, url: httpx.URL, body: WatchedBody, cap_bytes: int, tally: Tally) -> str | None:
         """Store what is behind one address, or give the address that storage names instead."""
         with transport_errors(url.host):
             async with self._storage.stream("GET", url) as answer:
@@ -282,51 +271,19 @@ class Client(Generic[StoredT]):
                     body.write(chunk)
         return None
 
-    async def _wait_for_turn(self) -> None:
-        """A place in the rate limit, while nobody was told to wait; a place taken before a wait is not saved up."""
-        while True:
-            if self._limiter is not None:
-                await self._limiter.acquire()
-            if (pause := self._quiet_until - asyncio.get_running_loop().time()) <= 0:
-                return
-            await asyncio.sleep(pause)
-
     async def _refusal(self, answer: httpx.Response) -> HyperTrackerError:
-        """The error for an answer that is neither body nor link; one worker's 429 keeps every worker of this client quiet."""
+        """The error for an answer that is neither body nor link; what it says of the rate holds for everybody."""
         text = (await beginning(answer)).replace(self._access.token.get_secret_value().encode(), b"***")
         # A date to wait until is the provider's time, which our clock need not share.
         now = said_time(answer.headers.get("date")) or datetime.now(UTC)
         error = api_error(answer.status_code, answer.headers, text, now)
-        if isinstance(error, RateLimitedError):
-            until = asyncio.get_running_loop().time() + (error.wait_s or self._bounds.unsaid_wait_s)
-            self._quiet_until = max(self._quiet_until, until)
+        tell(self._turns, error, self._bounds.unsaid_wait_s)
         return error
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """A body that is looked at while it is stored."""
-
-    target: Body[object]
-    watch: BodyWatch
-
-    def write(self, chunk: bytes) -> None:
-        self.watch.see(chunk)
-        self.target.write(chunk)
 
 
 def _content_type(answer: httpx.Response) -> str:
     """As the answer calls its body, without parameters; empty where it does not say."""
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _limiter(per_minute: int) -> AsyncLimiter | None:
-    """At most `per_minute` requests in any 60 s: a leaky bucket lets its whole size through at once, and its rate on top."""
-    if not per_minute:
-        return None
-    burst = max(1, per_minute // 6)
-    rate = max(1, per_minute - burst)
-    return AsyncLimiter(burst, 60 * burst / rate)
 
 
 def _retry_rule(tally: Tally, unsaid_wait_s: float) -> Callable[[Exception], bool | float]:
@@ -343,25 +300,3 @@ def _retry_rule(tally: Tally, unsaid_wait_s: float) -> Callable[[Exception], boo
 def _note_retry(details: RetryDetails) -> None:
     """Retries are logged for those who look; our errors hold no address and no token."""
     LOGGER.info("asking again in %.1f s, attempt %d: %s", details.wait_for, details.retry_num + 1, details.caused_by)
-
-
-def _download_url(text: bytes, note: LinkNote | None, notes: dict[str, str]) -> str | None:
-    """The `downloadUrl` of a JSON object that holds one, else None; what stands beside it goes into `notes`.
-
-    Raises `NotFoundError` where the object that should hold it is null: the provider has no such file.
-    """
-    if not text.removeprefix(UTF8_BOM).lstrip().startswith(b"{"):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if note is not None and note.at in value:
-        value = value[note.at]
-        if not value:
-            raise NotFoundError("the provider has nothing at or before that time")
-        if not isinstance(value, dict):
-            return None
-        notes |= {name: str(value[name]) for name in (note.row_count, note.snapshot) if name in value}
-    link = value.get("downloadUrl")
-    return link if isinstance(link, str) else None

@@ -5,7 +5,8 @@
     │   ├── BadRequestError       400
     │   ├── TokenError            401: the token is not accepted
     │   ├── ForbiddenError        403: the token may not read this dataset
-    │   ├── QuotaSpentError       402, or the 429 that means the day or month is spent
+    │   ├── QuotaSpentError       402, or the 429 that means the day or month is spent; or known before asking
+    │   │   └── QuotaHeldError    what is left is kept for more urgent requests
     │   ├── NotFoundError         404: the provider does not have this scope
     │   ├── UnsafeLinkError       a redirect or link outside the allowed storage hosts
     │   └── PagingError           a cursor that repeats or never ends
@@ -21,6 +22,10 @@ Every error says what the caller can do in `mend`. Messages never hold a token o
 """
 
 from __future__ import annotations
+
+from datetime import datetime
+
+from orchestration.planning.windows import Unit
 
 
 class HyperTrackerError(Exception):
@@ -52,9 +57,28 @@ class ForbiddenError(RefusedError):
 
 
 class QuotaSpentError(RefusedError):
-    """The plan's requests are used up until they reset."""
+    """The plan's requests are used up until they reset.
+
+    What the server said of it, None where it did not: `limit` and `current` are requests of the `unit`, `until` (UTC) is when
+    it may be asked again.
+    """
 
     mend = "wait until the quota resets, or lower HTW_COINS / HTW_DATASETS, or set a larger HTW_PLAN"
+
+    def __init__(
+        self, message: str, unit: Unit = "day", limit: int | None = None, current: int | None = None,
+        until: datetime | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.unit, self.limit, self.current, self.until = unit, limit, current, until
+
+
+class QuotaHeldError(QuotaSpentError):
+    """Requests are left, but the plan needs them for what is more urgent; only less urgent ones are refused."""
+
+    mend = (
+        "nothing needs mending: it is asked for again later; a larger HTW_PLAN, or less of HTW_COINS / HTW_DATASETS, makes room"
+    )
 
 
 class NotFoundError(RefusedError):

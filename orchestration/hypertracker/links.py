@@ -1,4 +1,4 @@
-"""Which hosts may be asked for bytes: the one rule between a pre-signed link and the network.
+"""Links: where an answer holds one, and which hosts may be asked for bytes, the one rule between a link and the network.
 
 Pre-signed links are followed by a client that knows no token, and only to https hosts on the allow-list; an API on
 loopback (the sandbox) may hand out loopback links.
@@ -7,13 +7,16 @@ loopback (the sandbox) may hand out loopback links.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import httpx
 
-from orchestration.hypertracker.errors import UnsafeLinkError
+from orchestration.hypertracker.endpoint import LinkNote
+from orchestration.hypertracker.errors import NotFoundError, UnsafeLinkError
+from orchestration.hypertracker.inspection import UTF8_BOM
 
 ADDRESS_LIKE = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$")
 
@@ -67,3 +70,25 @@ def _is_inner(host: str) -> bool:
     except ValueError:
         # The resolver reads `127.1`, `0x7f.1` and `2130706433` as addresses too; no host name ends in a number.
         return bool(ADDRESS_LIKE.search(host))
+
+
+def answered_link(text: bytes, note: LinkNote | None, notes: dict[str, str]) -> str | None:
+    """The `downloadUrl` of a JSON object that holds one, else None; what stands beside it goes into `notes`.
+
+    Raises `NotFoundError` where the object that should hold it is null: the provider has no such file.
+    """
+    if not text.removeprefix(UTF8_BOM).lstrip().startswith(b"{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if note is not None and note.at in value:
+        value = value[note.at]
+        if not value:
+            raise NotFoundError("the provider has nothing at or before that time")
+        if not isinstance(value, dict):
+            return None
+        notes |= {name: str(value[name]) for name in (note.row_count, note.snapshot) if name in value}
+    link = value.get("downloadUrl")
+    return link if isinstance(link, str) else None

@@ -1,7 +1,11 @@
-"""How urgent a request is: who goes first where the quota does not suffice for all."""
+"""How urgent a request is: who goes first where the quota does not suffice for all, and what is kept for whom.
+
+Belongs here: the order, and demand as values. Does not: which ask is how urgent (`collecting`), the spending (`budget`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -14,3 +18,15 @@ class Urgency(IntEnum):
     """Of a live poll that can be had later too."""
     BACKFILL = 2
     """Of healing and backfill."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Requests a day that the plan means to send, by urgency; what is less urgent leaves them untouched."""
+
+    perishable_a_day: int = 0
+    freshness_a_day: int = 0
+
+    def before(self, urgency: Urgency) -> int:
+        """Requests a day that are more urgent than this."""
+        return sum((self.perishable_a_day, self.freshness_a_day)[: int(urgency)])

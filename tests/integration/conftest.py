@@ -23,6 +23,7 @@ from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.errors import HyperTrackerError
 from orchestration.hypertracker.redaction import install_redaction
+from orchestration.hypertracker.turns import Turns
 from sandbox import Fault, Sandbox, SandboxSettings, running_sandbox
 from warehouse.vault import BodyWriter, Part, Vault
 
@@ -71,10 +72,12 @@ class Asker:
     def __call__(self, dataset: Dataset | str, scope: str = "", bounds: Bounds = QUICK, **access: Any) -> Answer:
         return self.together([(dataset, scope)], bounds, **access)[0]
 
-    def together(self, asks: list[tuple[Dataset | str, str]], bounds: Bounds = QUICK, **access: Any) -> list[Answer]:
+    def together(
+        self, asks: list[tuple[Dataset | str, str]], bounds: Bounds = QUICK, turns: Turns | None = None, **access: Any
+    ) -> list[Answer]:
         """Asks at once, by one client."""
         self._before = len(self.provider.requests())
-        answers = asyncio.run(self._ask(asks, bounds, access))
+        answers = asyncio.run(self._ask(asks, bounds, turns, access))
         self._check(answers)
         return answers
 
@@ -82,9 +85,11 @@ class Asker:
         """Path and query of the requests that the provider counted since the last ask began."""
         return [request.path for request in self.provider.requests()[self._before :] if request.leg == leg]
 
-    async def _ask(self, asks: list[tuple[Dataset | str, str]], bounds: Bounds, access: dict[str, Any]) -> list[Answer]:
+    async def _ask(
+        self, asks: list[tuple[Dataset | str, str]], bounds: Bounds, turns: Turns | None, access: dict[str, Any]
+    ) -> list[Answer]:
         given = {"base_url": self.provider.api_url, "token": SecretStr(self.provider.token), **access}
-        async with Client[Part](ApiAccess(**given), bounds) as client:
+        async with Client[Part](ApiAccess(**given), bounds, turns) as client:
             return await asyncio.gather(*(self._one(client, dataset, scope) for dataset, scope in asks))
 
     async def _one(self, client: Client[Part], dataset: Dataset | str, scope: str) -> Answer:

@@ -14,12 +14,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stamina
 from pydantic import SecretStr
 
+from orchestration.budget import Budget
+from orchestration.clock import SystemClock
 from orchestration.hypertracker.client import ApiAccess, Bounds, Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.errors import (
@@ -34,6 +37,8 @@ from orchestration.hypertracker.errors import (
     TooLargeError,
     TransportError,
 )
+from orchestration.hypertracker.turns import Turns
+from orchestration.planning.plans import Plan
 from sandbox import Sandbox
 from tests.integration.conftest import NOON, QUICK, Asker
 
@@ -295,11 +300,39 @@ def test_a_storm_of_429_ends_with_everybodys_data(ask: Asker, spoil: Spoil) -> N
     assert sum(answer.requests for answer in answers) == 20
 
 
-def test_the_rate_of_the_plan_is_not_exceeded_by_a_burst(ask: Asker) -> None:
-    answers = ask.together([("segments", "")] * 16, bounds=Bounds(deadline_s=0.4), per_minute=30)
-    # Five at once and one more every 2.4 s: thirty in the first minute.
+def test_the_rate_of_the_plan_is_not_exceeded_by_a_burst(ask: Asker, tmp_path: Path) -> None:
+    turns = Budget(tmp_path / "budget.sqlite", Plan("own", per_day=1000, per_minute=5), SystemClock())
+    answers = ask.together([("segments", "")] * 16, bounds=Bounds(deadline_s=1.0), turns=turns)
     assert sum(answer.requests for answer in answers) == 5
     assert {type(answer.error) for answer in answers} == {type(None), TransportError}
+
+
+# What costs more than one request: fault, leg, dataset.
+COSTLY = {
+    "a retry": ("status", "api", "coins", {"status": 503}),
+    "a fresh link": ("expired", "storage", "order_snapshots", {}),
+    "a body that cannot be data": ("html", "api", "coins", {}),
+}
+
+
+@pytest.mark.parametrize("case", COSTLY, ids=str)
+def test_every_request_is_debited(ask: Asker, spoil: Spoil, provider: Sandbox, tmp_path: Path, case: str) -> None:
+    kind, leg, dataset, given = COSTLY[case]
+    spoil(kind, leg=leg, count=1, **given)
+    turns = Budget(tmp_path / "budget.sqlite", Plan("own", per_day=1000, per_minute=0), SystemClock())
+    (answer,) = ask.together([(dataset, SCOPES[dataset])], turns=turns)
+    assert answer.requests == 2
+    assert time_told(provider, turns=turns) == NOON
+    assert turns.left().today == 1000 - 3
+
+
+def test_what_never_reached_the_provider_is_given_back(ask: Asker, tmp_path: Path) -> None:
+    turns = Budget(tmp_path / "budget.sqlite", Plan("own", per_day=1000, per_minute=0), SystemClock())
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        (answer,) = ask.together([("coins", "")], turns=turns, base_url=f"http://127.0.0.1:{unheard.getsockname()[1]}")
+    assert type(answer.error) is TransportError
+    assert turns.left().today == 1000
 
 
 # How a spent quota is told: status, body.
@@ -354,10 +387,10 @@ def test_connections_are_used_again_also_after_redirects(ask: Asker, caplog: pyt
     assert len(opened) == 2
 
 
-def time_told(provider: Sandbox, token: str = "") -> datetime | None:
+def time_told(provider: Sandbox, token: str = "", turns: Turns | None = None) -> datetime | None:
     async def told() -> datetime | None:
         access = ApiAccess(provider.api_url, SecretStr(token or provider.token))
-        async with Client[Any](access, QUICK) as client:
+        async with Client[Any](access, QUICK, turns) as client:
             return await client.server_time()
 
     return asyncio.run(told())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,33 @@ def test_a_spent_day_is_no_rate_limit() -> None:
     assert isinstance(error, QuotaSpentError)
     assert "FREE" in str(error)
     assert "100 of 100" in str(error)
+
+
+# What a spent quota says: status, headers, body, and the unit, limit, count and seconds that are read from it.
+SPENT: dict[str, tuple[int, dict[str, str], bytes, tuple[str, int | None, int | None, float | None]]] = {
+    "figures of a day": (429, {"retry-after": "3600"}, b'{"limit": 100, "current": 101}', ("day", 100, 101, 3600)),
+    "words": (429, {}, b"daily limit reached", ("day", None, None, None)),
+    "402": (402, {}, b"", ("month", None, None, None)),
+    "402 with figures": (402, {"retry-after": "60"}, b'{"limit": 5, "current": 5}', ("month", 5, 5, 60)),
+    "402 of a day": (402, {}, b'{"error": "daily_limit_exceeded"}', ("day", None, None, None)),
+    "429 of a month": (429, {}, b'{"message": "monthly quota", "limit": 5, "current": 5}', ("month", 5, 5, None)),
+    "figures that are none": (429, {"retry-after": "0"}, b'{"limit": true, "current": "9"}', ("day", None, None, None)),
+    "figures past all numbers": (
+        402,
+        {"retry-after": "1e300"},
+        b'{"limit": 1' + b"0" * 99 + b"}",
+        ("month", None, None, 2_678_400),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPENT, ids=str)
+def test_a_spent_quota_tells_what_it_says(case: str) -> None:
+    status, headers, body, (unit, limit, current, wait_s) = SPENT[case]
+    error = api_error(status, headers, body, NOW)
+    assert isinstance(error, QuotaSpentError)
+    assert (error.unit, error.limit, error.current) == (unit, limit, current)
+    assert error.until == (None if wait_s is None else NOW + timedelta(seconds=wait_s))
 
 
 def test_storage_that_refuses_a_link_wants_a_fresh_one() -> None:
