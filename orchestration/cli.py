@@ -9,15 +9,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from orchestration.console import DONE, FAILED, SLOTS_MISSING, Json, err, out, spoken_errors
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.settings import (
@@ -29,47 +28,11 @@ from orchestration.settings import (
     load_settings,
 )
 
-DONE, FAILED, WRONG_USAGE, SLOTS_MISSING = 0, 1, 2, 3
 DIFFERENCES = SLOTS_MISSING
 DEFAULT_HOURS = 24
 ROWS_SHOWN = 100
-PIPED_WIDTH = 140
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True, highlight=False)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-
-
-@contextmanager
-def _spoken_errors() -> Iterator[None]:
-    """Turn errors a person can mend into one line and an exit status."""
-    from orchestration.hypertracker.errors import HyperTrackerError
-    from warehouse.connection import WarehouseError
-    from warehouse.disk import DISK_FULL, is_disk_full
-
-    try:
-        yield
-    except typer.Exit:
-        raise
-    except SettingsError as error:
-        _complain(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
-    except Exception as error:
-        if is_disk_full(error):
-            _complain(DISK_FULL)
-        elif isinstance(error, HyperTrackerError):
-            _complain(f"{error}; {error.mend}")
-        elif isinstance(error, WarehouseError | OSError):
-            _complain(str(error))
-        else:
-            raise
-        raise typer.Exit(FAILED) from None
-
-
-def _complain(text: str) -> None:
-    err.print(f"htw: {text}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -79,7 +42,7 @@ def poll(
     as_json: Json = False,
 ) -> None:
     """Fill the slot that is due (or the one named), build what it feeds, publish."""
-    with _spoken_errors():
+    with spoken_errors():
         raise typer.Exit(_poll(load_settings(), datasets or [], slot, as_json))
 
 
@@ -130,7 +93,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """What arrived, what is missing, why, and until when it can be healed."""
-    with _spoken_errors():
+    with spoken_errors():
         from orchestration.reporting import gap_lines, read_status, status_json, status_table
 
         settings, now = load_offline_settings(), datetime.now(UTC)
@@ -153,7 +116,7 @@ def query(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Ask the published copy, read-only."""
-    with _spoken_errors():
+    with spoken_errors():
         from warehouse.query import query as run
 
         frame = run(_published(), sys.stdin.read() if sql == "-" else sql)
@@ -172,7 +135,7 @@ def query(
 @app.command()
 def rebuild() -> None:
     """Make raw, ledger and marts again from the vault alone, offline, and publish them."""
-    with _spoken_errors():
+    with spoken_errors():
         from orchestration.pipeline import Pipeline
 
         pipeline = Pipeline(load_offline_settings())
@@ -184,7 +147,7 @@ def rebuild() -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Look at token, plan, clock, disk, locks, vault and versions; each finding names its mend."""
-    with _spoken_errors():
+    with spoken_errors():
         from dataclasses import asdict
 
         from orchestration.clock import SystemClock
@@ -210,7 +173,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """What this quota affords: how often each dataset can be asked, for which coins, what is left out, and the next plan up."""
-    with _spoken_errors():
+    with spoken_errors():
         from orchestration.affording import affordable
         from orchestration.affording_report import plan_json, show_plan
 
@@ -230,7 +193,7 @@ def probe(
     samples: Annotated[Path | None, typer.Option(help="Where samples go; by default below HTW_DATA_DIR/probe.")] = None,
 ) -> None:
     """Ask each dataset once and name what is not as the registry expects; shows the cost first."""
-    with _spoken_errors():
+    with spoken_errors():
         raise typer.Exit(_probe(load_settings(), datasets or [], yes, as_json, samples))
 
 
@@ -271,7 +234,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed, another market.")] = 7,
 ) -> None:
     """A market day in miniature against the sandbox: no token, no questions."""
-    with _spoken_errors():
+    with spoken_errors():
         from orchestration.demo import run_demo
 
         raise typer.Exit(run_demo(folder, seed, out))
@@ -280,7 +243,7 @@ def demo(
 @app.command()
 def dev(port: Annotated[int, typer.Option(help="Where the UI listens, on loopback.")] = 3000) -> None:
     """The Dagster UI with schedules on, against a sandbox started beside it."""
-    with _spoken_errors():
+    with spoken_errors():
         from orchestration.services import LOOPBACK, dagster_services, free_port, sandbox_service, supervise
 
         api_port, storage_port = free_port(), free_port()
@@ -301,7 +264,7 @@ def up(
     port: Annotated[int, typer.Option()] = 3000,
 ) -> None:
     """Daemon and UI with schedules on, against HTW_API_URL."""
-    with _spoken_errors():
+    with spoken_errors():
         from orchestration.services import dagster_services, supervise
 
         settings = load_settings()
@@ -316,7 +279,7 @@ def serve(
     port: Annotated[int, typer.Option()] = 3000,
 ) -> None:
     """One service in the foreground, for a supervisor of your own (containers, systemd)."""
-    with _spoken_errors():
+    with spoken_errors():
         from orchestration.runs import write_dagster_config
         from orchestration.services import become, dagster_services, prepare_home
 
