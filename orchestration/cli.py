@@ -17,6 +17,7 @@ import typer
 from rich.markup import escape
 
 from orchestration.console import DONE, FAILED, SLOTS_MISSING, Json, err, out, spoken_errors
+from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.settings import (
@@ -56,7 +57,7 @@ def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool)
     for cadence in due:
         _slot_for(cadence, moment, datetime.now(UTC))
     statuses, errors = [], []
-    for at, group, error in _poll_each(settings, due, moment):
+    for at, group, error in _poll_each(settings, due, moment, bool(names)):
         statuses += read_status(settings.warehouse_file, group, at, at + timedelta(microseconds=1))
         errors += [error] if error else []
     if as_json:
@@ -71,9 +72,12 @@ def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool)
 
 
 def _poll_each(
-    settings: Settings, due: dict[Cadence, list[Dataset]], moment: datetime | None
+    settings: Settings, due: dict[Cadence, list[Dataset]], moment: datetime | None, beyond_plan: bool
 ) -> Iterator[tuple[datetime, list[Dataset], str]]:
-    """Run each cadence's job; the slot polled, its datasets, and what failed. Which slot is due is asked when its turn comes."""
+    """Run each cadence's job; the slot polled, its datasets, and what failed. Which slot is due is asked when its turn comes.
+
+    `beyond_plan`: a dataset that somebody names is asked for all that is wished for, whether the plan polls it then or not.
+    """
     from orchestration.definitions import build_definitions
     from orchestration.runs import dagster_instance, run_slot
     from warehouse.disk import full_disk_in_words
@@ -83,7 +87,7 @@ def _poll_each(
         for cadence, group in due.items():
             at = _slot_for(cadence, moment, datetime.now(UTC))
             with err.status(f"polling {', '.join(d.name for d in group)} for {at:%Y-%m-%d %H:%M} UTC"):
-                result = run_slot(definitions, cadence, at, group, instance)
+                result = run_slot(definitions, cadence, at, group, instance, beyond_plan)
             yield at, group, "" if result.succeeded else result.error
 
 
@@ -107,6 +111,10 @@ def status(
             for line in gap_lines(statuses):
                 out.print(line, markup=False, soft_wrap=True)
         raise typer.Exit(DONE if statuses and not any(status.gaps for status in statuses) else SLOTS_MISSING)
+
+
+app.command()(heal)
+app.command()(backfill)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration import modelling
+from orchestration.affording import assumed_coins
 from orchestration.budget import Budget
 from orchestration.clock import Clock, SystemClock
 from orchestration.collecting import Ask, Sweep, listed_coins
@@ -23,12 +24,12 @@ from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.landing import land_all, prepare
-from orchestration.plan_in_force import plan_in_force, scopes_due, scopes_wished
+from orchestration.plan_in_force import live_demand, make_plan, plan_in_force, scopes_due, scopes_wished
 from orchestration.planning.slots import slot_at
-from orchestration.planning.urgency import Urgency
+from orchestration.planning.urgency import Demand, Urgency
 from orchestration.settings import Settings
 from warehouse.connection import WarehouseError, open_reader, open_writer, writer_lock
-from warehouse.ledger import Judgement, held_states
+from warehouse.ledger import Judgement, Verdict, held_states
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, publish_file
 from warehouse.vault import FetchRecord, Part, Vault
@@ -45,6 +46,12 @@ class Outcome:
 
     record: FetchRecord
     judgement: Judgement
+
+
+def is_answered(outcome: Outcome) -> bool:
+    """Whether a fetch brought what the provider had to say; that it does not have an optional dataset says enough."""
+    verdict = outcome.judgement.verdict
+    return verdict.arrived or (verdict is Verdict.ABSENT and BY_NAME[outcome.record.dataset].is_optional)
 
 
 class Pipeline:
@@ -87,12 +94,32 @@ class Pipeline:
 
     def budget(self) -> Budget:
         """The ledger of requests that all processes of the folder share."""
-        return Budget(self.settings.budget_file, self.settings.plan_limits(), self.clock)
+        plan = self.plans.newest()
+        demand = live_demand(plan) if plan else Demand()
+        return Budget(self.settings.budget_file, self.settings.plan_limits(), self.clock, demand)
+
+    def left_for_backfill(self) -> int | None:
+        """Requests that live polls leave, now, of today's and this month's quota; None without a quota."""
+        return self.budget().spendable(Urgency.BACKFILL)
 
     def plan(self) -> PlanRecord:
         """The plan in force, made where there is none or the last no longer holds."""
         self.vault.create()
         return plan_in_force(self.settings, self.plans, listed_coins(self.vault), self.clock.now())
+
+    def listed_coins(self) -> list[str]:
+        """Every coin of the newest list of coins, largest open value first; empty where there is none yet."""
+        return listed_coins(self.vault) if self.settings.vault_dir.exists() else []
+
+    def probable_plan(self) -> PlanRecord:
+        """The plan that the next sweep would follow, as far as the coins are known. Keeps nothing."""
+        return make_plan(self.settings, self.listed_coins() or assumed_coins(), self.clock.now())
+
+    def planned_intervals(self) -> dict[str, timedelta]:
+        """How often each dataset is polled for its most frequent scopes, where it is polled at all. Keeps nothing."""
+        plan = self.probable_plan()
+        polled = {pace.dataset: min(plan.intervals(pace.dataset).values(), default=0) for pace in plan.paces}
+        return {dataset: timedelta(seconds=seconds) for dataset, seconds in polled.items() if seconds}
 
     def load(self, records: Sequence[FetchRecord] = ()) -> list[Outcome]:
         """Land fetches in raw and ledger, together with any that an interrupted run left in the vault."""
@@ -168,9 +195,7 @@ class Pipeline:
         return await self._sweep(client, on_record).run([ask])
 
     def _sweep(self, client: Client[Part], on_record: Progress | None, urgency: Urgency | None = None) -> Sweep:
-        return Sweep(
-            client, self.vault, self.clock, on_record, self.settings.plan_limits().per_day, self._held_states, urgency
-        )
+        return Sweep(client, self.vault, self.clock, on_record, self.settings.plan_limits().per_day, self._held_states, urgency)
 
     def _held_states(self) -> dict[tuple[str, str], datetime]:
         """The newest state in the warehouse of what is dated by it; nothing where the warehouse cannot be read now."""

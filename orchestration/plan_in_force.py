@@ -19,8 +19,11 @@ from orchestration.planning.pace import DAYS_A_MONTH
 from orchestration.planning.pollable import Perishability
 from orchestration.planning.quota import Choice, QuotaPlan, plan_quota
 from orchestration.planning.slots import EPOCH, Cadence, slot_at
+from orchestration.planning.urgency import Demand
 from orchestration.settings import Settings
 from warehouse.plans import PlanBook, PlannedPace, PlanRecord
+
+RETRIED_PCT = 3
 
 
 def plan_in_force(settings: Settings, book: PlanBook, universe: Sequence[str], now: datetime) -> PlanRecord:
@@ -69,6 +72,12 @@ def scopes_wished(plan: PlanRecord, dataset: Dataset, slot: datetime) -> list[st
     """Every scope of a dataset that a plan was made for, polled or not."""
     units = [unit for pace in plan.paces if pace.dataset == dataset.name for unit in pace.units]
     return [prefix + unit for prefix in dataset.scope_prefixes for unit in units]
+
+
+def live_demand(plan: PlanRecord) -> Demand:
+    """What live polls need a day, with some for retries and for sweeps repeated because the state moved."""
+    retried = (requests + requests * RETRIED_PCT // 100 for requests in (plan.perishable_a_day, plan.freshness_a_day))
+    return Demand(*retried)
 
 
 def _daily(quota: QuotaPlan) -> tuple[int, int]:
