@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -17,6 +17,7 @@ from orchestration.hypertracker.datasets import DATASETS, SOURCES
 from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.hypertracker.shapes import Contents, ShapeError, instant
 from warehouse import ledger
+from warehouse.coverage import create_coverage
 from warehouse.definitions import create_definitions
 from warehouse.ledger import Judgement, Verdict
 from warehouse.load import LoadError, Origin, RowsSource, as_json_text, insert_documents, insert_rows
@@ -45,18 +46,25 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     create_plans(connection)
     create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
     write_registry(connection, [_registered(dataset) for dataset in DATASETS], [*_past_sources()])
+    create_coverage(connection)
 
 
 def _registered(dataset: Dataset) -> tuple[object, ...]:
-    lookback_s = int(dataset.lookback.total_seconds()) if dataset.lookback else None
-    return (dataset.name, int(dataset.cadence.step.total_seconds()), lookback_s, bool(dataset.scoped_by), dataset.is_optional)
+    return (
+        dataset.name, _seconds(dataset.cadence.step), bool(dataset.scoped_by), dataset.is_optional, dataset.scope_prefixes,
+        _seconds(dataset.reaches_back), _seconds(dataset.window), ledger.naive(dataset.floor), dataset.requests_a_poll,
+    )  # fmt: skip
 
 
 def _past_sources() -> Iterator[tuple[object, ...]]:
     for dataset in DATASETS:
         for source in dataset.past:
-            reach_s = int(source.reach.total_seconds()) if source.reach else None
-            yield (dataset.name, source.name, reach_s, ledger.naive(source.floor), ledger.naive(source.ceiling))
+            times = ledger.naive(source.floor), ledger.naive(source.ceiling)
+            yield (dataset.name, source.name, _seconds(source.reach), *times, source.requests_a_poll)
+
+
+def _seconds(span: timedelta | None) -> int | None:
+    return None if span is None else int(span.total_seconds())
 
 
 def raw_table(dataset: Dataset) -> RawTable:
