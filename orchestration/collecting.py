@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from orchestration.clock import Clock
 from orchestration.hypertracker.client import Client, Tally
 from orchestration.hypertracker.datasets import BY_NAME
-from orchestration.hypertracker.endpoint import Dataset, Dating
-from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError
+from orchestration.hypertracker.endpoint import Dataset, Dating, Paging
+from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError, TransientError
 from orchestration.hypertracker.shapes import ShapeError, instant
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Urgency
@@ -143,17 +143,28 @@ class Sweep:
         if (ended_by := self._ended_by.get(urgency)) is not None:
             why = replace(record, reason=f"not asked: {ended_by}", mend=ended_by.mend)
             return None if urgency is Urgency.BACKFILL else self._keep(why)
+        bodies, is_cut_off = self._bodies(ask), False
         try:
-            parts = await self._client.fetch(ask.source, ask.scope, ask.slot, _Bodies(self._vault, ask), tally, urgency)
+            parts = await self._client.fetch(ask.source, ask.scope, ask.slot, bodies, tally, urgency)
         except HyperTrackerError as error:
             self._note_end(error, urgency)
+            is_cut_off = isinstance(error, TransientError | QuotaSpentError | TokenError)
             if urgency is Urgency.BACKFILL and isinstance(error, QuotaSpentError) and not tally.requests:
                 return None
             outcome = Verdict.ABSENT if isinstance(error, NotFoundError) else Verdict.FAILED
             record = replace(record, outcome=outcome.value, reason=str(error), mend=error.mend)
         else:
             record = replace(record, outcome="received", parts=parts, extra=tally.notes)
-        return self._keep(replace(record, finished_at=self._clock.now(), requests_spent=tally.requests))
+        kept = self._keep(replace(record, finished_at=self._clock.now(), requests_spent=tally.requests))
+        if not is_cut_off:
+            bodies.note(())
+        return kept
+
+    def _bodies(self, ask: Ask) -> VaultBodies:
+        source, slot = ask.source, ask.slot
+        asked = (source.name, ask.scope, slot.isoformat(), repr(source.params(ask.scope, slot)))
+        key = "\0".join(asked) if source.paging is Paging.CURSOR else ""
+        return VaultBodies(self._vault, ask.dataset.name, slot, source.suffix, key)
 
     def _begun(self, ask: Ask, state: datetime | None) -> FetchRecord:
         now = self._clock.now()
@@ -210,17 +221,25 @@ class Sweep:
         return record
 
 
-class _Bodies:
-    """The vault as the client's body store, for one ask."""
+class VaultBodies:
+    """The vault as the client's body store, for one slot of a dataset. `key` tells payloads of many pages apart whose fetch may
+    be cut off; without one, pages are not remembered."""
 
-    def __init__(self, vault: Vault, ask: Ask) -> None:
-        self._vault, self._ask = vault, ask
+    def __init__(self, vault: Vault, dataset: str, slot: datetime, suffix: str, key: str = "") -> None:
+        self._vault, self._place, self._key = vault, (dataset, slot, suffix), key
 
     def new_body(self) -> contextlib.AbstractContextManager[BodyWriter]:
-        return self._vault.new_body(self._ask.dataset.name, self._ask.slot, self._ask.source.suffix)
+        return self._vault.new_body(*self._place)
 
     def read(self, part: Part) -> bytes:
         return self._vault.read(part)
+
+    def begun(self) -> Sequence[Part]:
+        return self._vault.begun(self._key) if self._key else ()
+
+    def note(self, parts: Sequence[Part]) -> None:
+        if self._key:
+            self._vault.note_begun(self._key, parts)
 
 
 def urgency_of(dataset: Dataset) -> Urgency:

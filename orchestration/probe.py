@@ -9,7 +9,6 @@ Nothing a probe receives reaches the vault or the warehouse: it is loaded into a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.clock import Clock
-from orchestration.collecting import Ask
+from orchestration.collecting import Ask, VaultBodies
 from orchestration.hypertracker.answer_forms import AnswerForm, read_form
 from orchestration.hypertracker.client import ApiAccess, Client, Tally
 from orchestration.hypertracker.endpoint import Dataset, Paging
@@ -32,7 +31,7 @@ from orchestration.probe_errand import Errand, counted, largest_of_each_dex
 from orchestration.probe_report import Asked, Report
 from orchestration.probe_samples import Samples
 from warehouse.ledger import Judgement, Verdict
-from warehouse.vault import BodyWriter, FetchRecord, Part, Vault, VaultError, new_fetch_id
+from warehouse.vault import FetchRecord, Part, Vault, VaultError, new_fetch_id
 
 COMPRESSIONS = {".gz": "gzip", ".lz4": "lz4"}
 
@@ -94,7 +93,8 @@ class _Probe:
         self._tell(f"asking {ask.source.name} {ask.scope}".rstrip(), False)
         tally = Tally()
         try:
-            source, bodies = first_page_of(ask.source), _Bodies(self._vault, ask)
+            source = first_page_of(ask.source)
+            bodies = VaultBodies(self._vault, ask.dataset.name, ask.slot, ask.source.suffix)
             parts = await client.fetch(source, ask.scope, ask.slot, bodies, tally, Urgency.FRESHNESS)
         except HyperTrackerError as error:
             self._note_error(ask, tally, error)
@@ -151,19 +151,6 @@ class _Probe:
 
     def _differ(self, ask: Ask, aspect: Aspect, expected: str, came: str, change: str) -> None:
         self.report.differences.append(Difference(ask.source.name, aspect, expected, self._hide(came), change, (ask.scope,)))
-
-
-class _Bodies:
-    """The probe's own vault as the client's body store, for one ask."""
-
-    def __init__(self, vault: Vault, ask: Ask) -> None:
-        self._vault, self._ask = vault, ask
-
-    def new_body(self) -> contextlib.AbstractContextManager[BodyWriter]:
-        return self._vault.new_body(self._ask.dataset.name, self._ask.slot, self._ask.source.suffix)
-
-    def read(self, part: Part) -> bytes:
-        return self._vault.read(part)
 
 
 def first_page_of(source: Dataset) -> Dataset:

@@ -18,7 +18,7 @@ import json
 import os
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -173,11 +173,11 @@ class Vault:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.temporary = root / "tmp"
-        self._pending = root / "pending"
+        self._pending, self._begun = root / "pending", root / "begun"
 
     def create(self) -> None:
         """Make the folders; may be called again."""
-        for folder in (self.temporary, self._pending):
+        for folder in (self.temporary, self._pending, self._begun):
             folder.mkdir(parents=True, exist_ok=True)
 
     def new_body(self, dataset: str, slot: datetime, suffix: str) -> BodyWriter:
@@ -209,6 +209,31 @@ class Vault:
         """Say that fetches are in the ledger."""
         for fetch_id in fetch_ids:
             (self._pending / f"{fetch_id}.json").unlink(missing_ok=True)
+
+    def begun(self, key: str) -> tuple[Part, ...]:
+        """The first pages of a payload whose fetch was cut off, by whatever tells payloads apart; none where they are damaged."""
+        path = self._begun_file(key)
+        if not path.exists():
+            return ()
+        parts = tuple(Part(**part) for part in json.loads(path.read_text("utf-8")))
+        return parts if all(map(self.verify, parts)) else ()
+
+    def note_begun(self, key: str, parts: Sequence[Part]) -> None:
+        """Remember durably the first pages of a payload; none to forget them."""
+        path = self._begun_file(key)
+        if not parts:
+            path.unlink(missing_ok=True)
+            return
+        temporary = self.temporary / f"{path.stem}.{os.getpid()}.begun.json"
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(json.dumps([asdict(part) for part in parts]))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(self._begun)
+
+    def _begun_file(self, key: str) -> Path:
+        return self._begun / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
     def records(self, dataset: str | None = None, since: date | None = None) -> Iterator[FetchRecord]:
         """Every fetch record (of one dataset, of slots since a UTC day), in the order the fetches finished."""

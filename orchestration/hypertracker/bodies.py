@@ -7,6 +7,7 @@ Belongs here: the protocol between client and store. Does not: a store itself (t
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -28,6 +29,14 @@ class BodyStore(Protocol[StoredT]):
 
     def new_body(self) -> contextlib.AbstractContextManager[Body[StoredT]]: ...
     def read(self, part: StoredT) -> bytes: ...
+
+    def begun(self) -> Sequence[StoredT]:
+        """The first pages of the same payload, where an earlier attempt was cut off between pages."""
+        ...
+
+    def note(self, parts: Sequence[StoredT]) -> None:
+        """Remember the first pages; none to forget them."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -154,13 +154,29 @@ class Client(Generic[StoredT]):
     async def _pages(
         self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
     ) -> tuple[StoredT, ...]:
-        pager, parts = pager_for(dataset), list[StoredT]()
+        """Every page, from where an earlier attempt was cut off; a cursor that is not honoured any more costs those before."""
+        try:
+            return await self._paged(dataset, path, first, store, tally, urgency)
+        except BadRequestError:
+            if not store.begun():
+                raise
+            store.note(())
+            return await self._paged(dataset, path, first, store, tally, urgency)
+
+    async def _paged(
+        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
+    ) -> tuple[StoredT, ...]:
+        pager, parts = pager_for(dataset), list(store.begun())
+        for part in parts:
+            pager.advance(store, part)
         while not pager.finished:
             part = await self._with_retries(dataset, path, pager.params(first), store, tally, urgency)
             parts.append(part)
             if tally.doubt:
                 break  # a page that cannot be read names no next one; what came is kept, for the quarantine to show
             pager.advance(store, part)
+            if not pager.finished:
+                store.note(parts)
         return tuple(parts)
 
     async def server_time(self, urgency: Urgency = Urgency.PERISHABLE) -> datetime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 import traceback
@@ -18,6 +17,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from orchestration.collecting import VaultBodies
 from orchestration.hypertracker.client import ApiAccess, Bounds, Client, Tally
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
@@ -25,7 +25,7 @@ from orchestration.hypertracker.errors import HyperTrackerError
 from orchestration.hypertracker.redaction import install_redaction
 from orchestration.hypertracker.turns import Turns
 from sandbox import Fault, Sandbox, SandboxSettings, running_sandbox
-from warehouse.vault import BodyWriter, Part, Vault
+from warehouse.vault import Part, Vault
 
 NOON = datetime(2026, 3, 26, 12, tzinfo=UTC)
 QUICK = Bounds(connect_s=5.0, read_s=5.0, deadline_s=20.0, unsaid_wait_s=0.2)
@@ -46,19 +46,6 @@ class Answer:
         assert self.error is None, self.error
         (body,) = self.parts
         return body
-
-
-class Bodies:
-    """The vault as the client's body store."""
-
-    def __init__(self, vault: Vault, dataset: Dataset, slot: datetime) -> None:
-        self._vault, self._dataset, self._slot = vault, dataset, slot
-
-    def new_body(self) -> contextlib.AbstractContextManager[BodyWriter]:
-        return self._vault.new_body(self._dataset.name, self._slot, self._dataset.suffix)
-
-    def read(self, part: Part) -> bytes:
-        return self._vault.read(part)
 
 
 class Asker:
@@ -95,8 +82,9 @@ class Asker:
     async def _one(self, client: Client[Part], dataset: Dataset | str, scope: str) -> Answer:
         known = BY_NAME[dataset] if isinstance(dataset, str) else dataset
         tally, began, parts, error = Tally(), time.monotonic(), tuple[Part, ...](), None
+        bodies = VaultBodies(self.vault, known.name, self.slot, known.suffix)
         try:
-            parts = await client.fetch(known, scope, self.slot, Bodies(self.vault, known, self.slot), tally)
+            parts = await client.fetch(known, scope, self.slot, bodies, tally)
         except HyperTrackerError as caught:
             error = caught
         kept = tuple(self._stored(part) for part in parts)

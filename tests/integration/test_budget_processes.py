@@ -54,6 +54,9 @@ ASKING = """
         def new_body(self):
             return contextlib.nullcontext(Body())
 
+        def begun(self):
+            return ()
+
     async def ask_on(client, tally):
         try:
             while True:
