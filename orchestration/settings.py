@@ -49,6 +49,16 @@ class Settings(BaseSettings):
     datasets: str = "all"
     freshness: str = ""
     reserve: float = Field(default=0.1, ge=0, le=0.9)
+    alert_slack_webhook: SecretStr | None = None
+    alert_webhook: SecretStr | None = None
+    # In this order: whether an address is of use depends on the host before it, a sender on the user.
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_user: str = ""
+    smtp_password: SecretStr | None = Field(default=None, validate_default=True)
+    smtp_starttls: bool = True
+    alert_email_from: str = ""
+    alert_email_to: Annotated[tuple[str, ...], NoDecode] = ()
 
     @field_validator("api_url")
     @classmethod
@@ -82,7 +92,37 @@ class Settings(BaseSettings):
             "set the token, or run `htw demo` or `make dev`, which bring their own API"
         )
 
-    @field_validator("storage_hosts", mode="before")
+    @field_validator("alert_slack_webhook", "alert_webhook")
+    @classmethod
+    def _webhook_address(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        if parts is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("is no web address such as https://hooks.example/...; it is not shown, because it is a secret")
+        return value
+
+    @field_validator("smtp_password")
+    @classmethod
+    def _password_of_a_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if bool(value) != bool(info.data.get("smtp_user")):
+            raise ValueError("and HTW_SMTP_USER belong together: set both, or neither where the server asks for no login")
+        return value
+
+    @field_validator("alert_email_from")
+    @classmethod
+    def _one_address(cls, value: str) -> str:
+        return _checked_address(value) if value else value
+
+    @field_validator("alert_email_to")
+    @classmethod
+    def _deliverable(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        lacking = [] if not value or info.data.get("smtp_host") else ["HTW_SMTP_HOST"]
+        is_sender_known = info.data.get("alert_email_from", "wrong already") or "@" in info.data.get("smtp_user", "")
+        lacking += ["HTW_ALERT_EMAIL_FROM"] if value and not is_sender_known else []
+        if lacking:
+            raise ValueError(f"needs {' and '.join(lacking)} too")
+        return tuple(map(_checked_address, value))
+
+    @field_validator("storage_hosts", "alert_email_to", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -190,6 +230,15 @@ class Settings(BaseSettings):
         return self.published_dir / "hypertracker.duckdb"
 
     @property
+    def alerts_file(self) -> Path:
+        """The problems that are open, and who was told of them."""
+        return self.data_dir / "alerts.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.data_dir / "metrics" / "htw.prom"
+
+    @property
     def dagster_home(self) -> Path:
         return self.data_dir / "dagster"
 
@@ -226,6 +275,12 @@ def _read_token(file: Path) -> str:
 def _checked_token(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("holds something that is no token: a space, a line break or a character outside ASCII")
+    return text
+
+
+def _checked_address(text: str) -> str:
+    if not re.fullmatch(r"[^@\s<>,\"]+@[^@\s<>,\"]+", text) or not text.isascii():
+        raise ValueError(f"holds {text!r}, which is no mail address such as me@example.com")
     return text
 
 

@@ -149,3 +149,55 @@ def test_the_token_is_in_no_repr_and_no_message(monkeypatch: pytest.MonkeyPatch,
         with pytest.raises(SettingsError, match="HTW_API_TOKEN holds something that is no token") as caught:
             load_settings(api_token=token, plan="gratis")
         assert SECRET not in str(caught.value)
+
+
+HOOK = "https://hooks.slack.example/services/T000/B000/s3cr3tpath"
+
+
+def test_alerts_are_off_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(api_token=SECRET)
+    assert (settings.alert_slack_webhook, settings.alert_webhook, settings.alert_email_to) == (None, None, ())
+    assert (settings.smtp_port, settings.smtp_starttls) == (587, True)
+
+
+def test_webhooks_and_passwords_are_in_no_repr() -> None:
+    settings = load_settings(
+        api_token=SECRET, alert_slack_webhook=HOOK, alert_webhook=HOOK, smtp_user="me@a.example", smtp_password="pass-word-1"
+    )
+    shown = [repr(settings), str(settings), settings.model_dump_json()]
+    assert [text for text in shown if "s3cr3tpath" in text or "pass-word-1" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        pytest.param({"ALERT_WEBHOOK": "hooks.example/s3cr3tpath"}, ["HTW_ALERT_WEBHOOK is no web address"], id="no address"),
+        pytest.param({"ALERT_EMAIL_TO": "me@a.example"}, ["needs HTW_SMTP_HOST and HTW_ALERT_EMAIL_FROM too"], id="no host"),
+        pytest.param(
+            {"ALERT_EMAIL_TO": "me@a.example", "SMTP_HOST": "mail.a.example"}, ["needs HTW_ALERT_EMAIL_FROM too"], id="no sender"
+        ),
+        pytest.param({"SMTP_USER": "me"}, ["HTW_SMTP_PASSWORD and HTW_SMTP_USER belong together"], id="no password"),
+        pytest.param({"ALERT_EMAIL_FROM": "somebody"}, ["HTW_ALERT_EMAIL_FROM holds 'somebody'"], id="no mail address"),
+        pytest.param(
+            {"PLAN": "gratis", "ALERT_SLACK_WEBHOOK": "s3cr3tpath", "ALERT_EMAIL_TO": "me@a.example", "SMTP_PORT": "70000"},
+            ["HTW_PLAN", "HTW_ALERT_SLACK_WEBHOOK", "HTW_ALERT_EMAIL_TO", "HTW_SMTP_PORT"],
+            id="all at once",
+        ),
+    ],
+)
+def test_alert_settings_that_do_not_fit_are_named(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], words: list[str]
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"HTW_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(api_token=SECRET)
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert "s3cr3tpath" not in str(caught.value)
+
+
+def test_a_mail_user_that_is_an_address_is_the_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"SMTP_HOST": "mail.a.example", "SMTP_USER": "me@a.example", "SMTP_PASSWORD": "x", "ALERT_EMAIL_TO": "a@b.c, d@e.f"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"HTW_{name}", value)
+    assert load_settings(api_token=SECRET).alert_email_to == ("a@b.c", "d@e.f")
