@@ -28,9 +28,9 @@ from orchestration.settings import (
     load_offline_settings,
     load_settings,
 )
+from orchestration.status_command import status
 
 DIFFERENCES = SLOTS_MISSING
-DEFAULT_HOURS = 24
 ROWS_SHOWN = 100
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -64,7 +64,7 @@ def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool)
         out.print_json(json.dumps(status_json(statuses), default=str))
     else:
         out.print(status_table(statuses))
-    for line in [*([] if as_json else gap_lines(statuses)), *errors]:
+    for line in [*([] if as_json else gap_lines(statuses, datetime.now(UTC))), *errors]:
         err.print(line, markup=False, soft_wrap=True)
     if errors:
         return FAILED
@@ -91,28 +91,7 @@ def _poll_each(
             yield at, group, "" if result.succeeded else result.error
 
 
-@app.command()
-def status(
-    hours: Annotated[int, typer.Option(help="How far back to look.", min=1)] = DEFAULT_HOURS,
-    as_json: Json = False,
-) -> None:
-    """What arrived, what is missing, why, and until when it can be healed."""
-    with spoken_errors():
-        from orchestration.reporting import gap_lines, read_status, status_json, status_table
-
-        settings, now = load_offline_settings(), datetime.now(UTC)
-        statuses = read_status(settings.warehouse_file, settings.wanted_datasets(), now - timedelta(hours=hours), now)
-        if not statuses:
-            err.print("nothing was polled yet; run `htw poll`")
-        if as_json:
-            out.print_json(json.dumps(status_json(statuses), default=str))
-        elif statuses:
-            out.print(status_table(statuses))
-            for line in gap_lines(statuses):
-                out.print(line, markup=False, soft_wrap=True)
-        raise typer.Exit(DONE if statuses and not any(status.gaps for status in statuses) else SLOTS_MISSING)
-
-
+app.command()(status)
 app.command()(heal)
 app.command()(backfill)
 

@@ -146,7 +146,7 @@ def _tell(settings: Settings, now: datetime, failed: Sequence[str], out: Console
     out.print("What arrived, slot by slot and coin by coin")
     out.print(status_table(statuses))
     out.print("What is missing, and why")
-    for line in [*gap_lines(statuses), *failed]:
+    for line in [*gap_lines(statuses, now), *failed]:
         out.print(f"  {line}", markup=False, soft_wrap=True)
     _next_steps(settings, out)
     return 0 if answered else 1

@@ -124,9 +124,11 @@ def test_status_tells_what_arrived_and_why_something_did_not(polled: Polled, tmp
     by_dataset = {status["dataset"]: status for status in json.loads(values.stdout)}
     assert by_dataset["segments"]["gaps"] == []
     assert "NOSUCH" in {gap["scope"] for gap in by_dataset["open_positions"]["gaps"]}
-    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("absent")]
-    assert "NOSUCH" in line
-    assert "exact spelling" in line
+    assert "arrived  ▒ in part" in shown.stdout
+    told = " ".join(shown.stdout.split())
+    assert "absent, " in told
+    assert "NOSUCH" in told
+    assert "exact spelling" in told
     assert json.loads(nothing.stdout) == []
     assert "run `htw poll`" in nothing.stderr
 

@@ -13,7 +13,7 @@ import pytest
 from orchestration.hypertracker.datasets import BY_NAME, DATASETS
 from orchestration.hypertracker.endpoint import NO_KNOWN_END
 from orchestration.landing import prepare
-from warehouse.coverage import missing_slots
+from warehouse.coverage import CoverageRead, Tally, missing_slots, read_coverage
 
 DAY = datetime(2026, 3, 24)
 HOUR = timedelta(hours=1)
@@ -217,6 +217,37 @@ def test_missing_slots_carry_what_healing_needs(book: Book) -> None:
         (since + timedelta(minutes=5), 1, "`htw heal`"),
     ]
     assert slots[0].recoverable_until == since + timedelta(days=30)
+
+
+def test_gaps_join_slots_of_one_reason_with_no_arrival_between(book: Book) -> None:
+    book.plan(DAY, "pulse", ("coins", 1800, [""]), ("order_snapshots", 300, ["BTC"]))
+    half = timedelta(minutes=30)
+    book.fetch("coins", "", DAY)
+    book.fetch("coins", "", DAY + 3 * half, "failed")
+    read = read_aware(book, DAY + 5 * half)
+    coins = [gap for gap in read.gaps if gap.dataset == "coins"]
+    assert [(gap.first.replace(tzinfo=None), gap.slot_count, gap.verdict, gap.cost_to_fix) for gap in coins] == [
+        (DAY + half, 2, "missed", None),
+        (DAY + 3 * half, 1, "failed", None),
+        (DAY + 4 * half, 1, "missed", None),
+    ]
+    (orders,) = [gap for gap in read.gaps if gap.dataset == "order_snapshots"]
+    assert (orders.slot_count, orders.cost_to_fix) == (30, 30)
+    assert orders.recoverable_until == orders.first + timedelta(days=30)
+
+
+def test_cells_count_what_was_due_and_what_can_still_be_healed(book: Book) -> None:
+    book.plan(DAY, "pulse", ("order_snapshots", 1800, ["BTC", "ETH"]))
+    book.fetch("order_snapshots", "BTC", DAY)
+    read = read_aware(book, DAY + 2 * HOUR)
+    late = read_aware(book, DAY + 2 * HOUR, now=DAY + timedelta(days=30, hours=1))
+    assert list(read.cells["order_snapshots"].values()) == [Tally(4, 1, 3, 0, 20), Tally(4, 0, 4, 0, 20)]
+    assert list(late.cells["order_snapshots"].values()) == [Tally(4, 1, 0, 3, 20), Tally(4, 0, 2, 2, 20)]
+
+
+def read_aware(book: Book, until: datetime, now: datetime | None = None) -> CoverageRead:
+    times = (DAY.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
+    return read_coverage(book.connection, *times, HOUR, (now or until).replace(tzinfo=UTC))
 
 
 def test_a_day_of_the_whole_market_is_read_quickly(book: Book) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import NO_KNOWN_END
-from orchestration.planning.gaps import SlotVerdict, best_verdict, find_gaps
 from orchestration.planning.plans import parse_plan
 from orchestration.planning.slots import Cadence, is_slot, slot_at, slots_between
 
@@ -42,30 +41,6 @@ def test_slots_between_is_half_open() -> None:
     assert slots == [DAY + timedelta(hours=2)]
 
 
-def test_gaps_join_consecutive_slots_with_one_reason() -> None:
-    step = Cadence.FIVE_MINUTES.step
-    verdicts = {("BTC", DAY): SlotVerdict("loaded"), ("BTC", DAY + 3 * step): SlotVerdict("failed", "503")}
-    gaps = find_gaps("order_snapshots", Cadence.FIVE_MINUTES, ["BTC"], (DAY, DAY + 5 * step), verdicts)
-    assert [(gap.first, gap.last, gap.slot_count, gap.verdict) for gap in gaps] == [
-        (DAY + step, DAY + 2 * step, 2, "missed"),
-        (DAY + 3 * step, DAY + 3 * step, 1, "failed"),
-        (DAY + 4 * step, DAY + 4 * step, 1, "missed"),
-    ]
-    assert all(gap.recoverable_until is None for gap in gaps)
-
-
-def test_a_window_dataset_says_until_when_it_heals() -> None:
-    window = (DAY, DAY + timedelta(days=1))
-    gaps = find_gaps("market_metrics", Cadence.DAY, [""], window, {}, lambda slot: slot + timedelta(hours=6))
-    assert gaps[0].recoverable_until == DAY + timedelta(hours=6)
-
-
-def test_a_scope_that_does_not_exist_has_nothing_to_heal() -> None:
-    window, verdicts = (DAY, DAY + timedelta(days=1)), {("NOSUCH", DAY): SlotVerdict("absent", "not found")}
-    (gap,) = find_gaps("coin_metrics", Cadence.DAY, ["NOSUCH"], window, verdicts, lambda slot: slot + timedelta(hours=6))
-    assert gap.recoverable_until is None
-
-
 @pytest.mark.parametrize(
     ("dataset", "slot", "until"),
     [
@@ -83,11 +58,6 @@ def test_a_scope_that_does_not_exist_has_nothing_to_heal() -> None:
 )
 def test_how_long_a_missed_slot_can_be_had(dataset: str, slot: datetime, until: datetime | None) -> None:
     assert BY_NAME[dataset].recoverable_until(slot) == until
-
-
-def test_an_arrival_outweighs_a_later_failure() -> None:
-    assert best_verdict([SlotVerdict("loaded"), SlotVerdict("failed")]).verdict == "loaded"
-    assert best_verdict([SlotVerdict("failed"), SlotVerdict("absent")]).verdict == "absent"
 
 
 def test_plans_go_by_name_or_by_numbers() -> None:
