@@ -23,8 +23,10 @@ from warehouse.ledger import naive
 pytestmark = pytest.mark.long
 
 COINS = ("BTC", "xyz:GOLD")
-END = DAY + timedelta(hours=4, minutes=20)
-LEFT, BACK = DAY + timedelta(minutes=35), DAY + timedelta(hours=3, minutes=35)
+# Two days after the other days of these tests: the files of past positions begin on 2026-03-25.
+BEGIN = DAY + timedelta(days=2)
+END = BEGIN + timedelta(hours=4, minutes=10)
+LEFT, BACK = BEGIN + timedelta(minutes=35), BEGIN + timedelta(hours=3, minutes=35)
 OF_THE_FETCH = {"known_at", "payload_id", "snapshot_at_basis", "_load_seq"}
 HAD = {
     "fct_open_positions": "true",
@@ -33,7 +35,7 @@ HAD = {
     "fct_market_metrics": "true",
     "fct_perp_volume": "true",
     "fct_coin_metrics": "dataset in ('coin_metrics', 'position_metrics_export') and is_on_grid",
-    "fct_cohort_metrics": "dataset in ('segment_metrics_export', 'coin_cohort_metrics')",
+    "fct_cohort_metrics": "dataset = 'coin_cohort_metrics' or epoch_us(snapshot_at) % 43200000000 = 0",
     "fct_wallet_equity": "true",
 }
 
@@ -58,16 +60,16 @@ class Folder:
             return connection.execute(sql, list(values)).df()
 
     def coverage(self, until: datetime = END) -> pd.DataFrame:
-        return self.rows("select * from ops.slot_coverage(?, ?)", naive(DAY), naive(until))
+        return self.rows("select * from ops.slot_coverage(?, ?)", naive(BEGIN), naive(until))
 
 
 @pytest.fixture(scope="module")
 def folders(new_day: Any) -> tuple[Folder, Folder, Day]:
     """One that polled all the time, and one that was away, both of the same market at the same moments."""
-    made: Day = new_day(coins=",".join(COINS), positions=500, orders=300)
+    made: Day = new_day(coins=",".join(COINS), positions=500, orders=300, start=BEGIN)
     settings = made.settings.model_copy(update={"data_dir": made.settings.data_dir / "away"})
     steady, away = Folder(made.pipeline), Folder(Pipeline(settings, made.clock))
-    for slot in slots_between(Cadence.FIVE_MINUTES, DAY, END):
+    for slot in slots_between(Cadence.FIVE_MINUTES, BEGIN, END):
         made.sandbox.clock.set(slot + timedelta(seconds=5))
         steady.sweep(slot)
         if not LEFT <= slot < BACK:
@@ -126,7 +128,7 @@ def test_every_due_slot_has_one_verdict(healed: Folder) -> None:
     found = healed.coverage()
     assert not found.duplicated(["dataset", "scope", "slot"]).any()
     for dataset in DATASETS:
-        due = len(list(slots_between(dataset.cadence, DAY, END - dataset.cadence.step + timedelta(microseconds=1))))
+        due = len(list(slots_between(dataset.cadence, BEGIN, END - dataset.cadence.step + timedelta(microseconds=1))))
         # A day's slot that is not over yet has been asked for all the same.
         due = max(due, 1)
         own = found[(found["dataset"] == dataset.name) & (found["slot"] <= naive(END - dataset.cadence.step))]
@@ -164,11 +166,11 @@ def test_requests_are_ours_as_the_provider_counts_them(folders: tuple[Folder, Fo
     steady, _, made = folders
     counted = sum(request.leg == "api" for request in made.sandbox.requests())
     ours = sum(o.record.requests_spent for folder in (steady, healed) for o in folder.outcomes)
-    spent = sum(sum(folder.pipeline.budget().spent_in(DAY.date()).values()) for folder in (steady, healed))
+    spent = sum(sum(folder.pipeline.budget().spent_in(BEGIN.date()).values()) for folder in (steady, healed))
     assert counted == ours == spent
 
 
 def test_nothing_is_missing_where_nobody_was_away(folders: tuple[Folder, Folder, Day]) -> None:
     steady = folders[0].pipeline
     with open_reader(steady.settings.warehouse_file) as connection:
-        assert missing_slots(connection, DAY, END, list(BY_NAME)) == []
+        assert missing_slots(connection, BEGIN, END, list(BY_NAME)) == []
