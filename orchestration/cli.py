@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
+from orchestration.alert_commands import alerts, metrics
 from orchestration.console import DONE, FAILED, SLOTS_MISSING, Json, err, out, spoken_errors
 from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
@@ -92,6 +93,8 @@ def _poll_each(
 
 
 app.command()(status)
+app.add_typer(alerts, name="alerts")
+app.command()(metrics)
 app.command()(heal)
 app.command()(backfill)
 

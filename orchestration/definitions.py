@@ -18,7 +18,7 @@ from orchestration.partitions import first_slot
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence
 from orchestration.schedules import build_heal_schedule, build_schedule
-from orchestration.sensors import build_state_sensor
+from orchestration.sensors import build_coverage_sensor, build_failure_sensor, build_state_sensor
 from orchestration.settings import Settings, load_settings
 
 
@@ -40,7 +40,8 @@ def build_definitions(settings: Settings | None = None, clock: Clock | None = No
             build_state_sensor(cadence, by_cadence[cadence], job, pipeline)
             for cadence, job in jobs.items()
             if cadence is Cadence.QUARTER_HOUR
-        ],
+        ]
+        + [build_failure_sensor(pipeline), build_coverage_sensor(pipeline)],
         executor=dg.in_process_executor,
     )
 

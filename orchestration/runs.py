@@ -6,7 +6,7 @@ Belongs here: launching a cadence's job for one slot. Does not: what the job doe
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from orchestration.planning.slots import Cadence
 from orchestration.reconciler import live_run
 from warehouse.disk import DISK_FULL, says_disk_full
 
+UNTOLD = "the run failed; its log is in the Dagster UI"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -51,7 +52,7 @@ def run_slot(
             partition_key=slot_key(slot), asset_selection=sorted(keys), instance=instance, raise_on_error=False,
             run_config=QUIET, run_id=run_id, tags={BEYOND_PLAN: "yes"} if beyond_plan else {},
         )  # fmt: skip
-    return RunResult(outcome.success, "" if outcome.success else _first_error(outcome))
+    return RunResult(outcome.success, "" if outcome.success else first_error(outcome.all_events) or UNTOLD)
 
 
 def dagster_instance(home: Path) -> dg.DagsterInstance:
@@ -68,13 +69,13 @@ def write_dagster_config(home: Path) -> None:
         target.write_text((Path(__file__).parent / "dagster.yaml").read_text("utf-8"), "utf-8")
 
 
-def _first_error(outcome: dg.ExecuteInProcessResult) -> str:
-    failures = [event.step_failure_data for event in outcome.all_events if event.is_step_failure]
-    for data in failures:
+def first_error(events: Iterable[dg.DagsterEvent]) -> str:
+    """The message of the first step that failed; empty where none did."""
+    for data in (event.step_failure_data for event in events if event.is_step_failure):
         if data.user_failure_data is not None and data.user_failure_data.description:
             return data.user_failure_data.description
         if data.error is not None:
             cause = data.error.cause or data.error
             message = cause.message.strip().removeprefix(f"{cause.cls_name}: ")
             return DISK_FULL if says_disk_full(data.error.to_string()) else message
-    return "the run failed; its log is in the Dagster UI"
+    return ""
