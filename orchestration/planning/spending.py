@@ -17,6 +17,9 @@ from orchestration.planning.plans import Plan
 from orchestration.planning.pollable import Pollable
 
 MINUTE = timedelta(minutes=1)
+# The provider publishes a state every 15 to 17 minutes. Slots that are as short often begin with the state of the one before.
+STATE_STEP = timedelta(minutes=15)
+READINGS_WHEN_ASKED_AGAIN = 2
 # The units of each dataset, and how often each is polled.
 Chosen = Mapping[Pollable, Mapping[str, timedelta]]
 
@@ -56,7 +59,8 @@ def dataset_loads(pollable: Pollable, chosen: Mapping[str, timedelta]) -> list[L
 
 def reading_loads(chosen: Chosen) -> Iterator[Load]:
     """The provider's state is read before and after each sweep (one sweep a cadence) that holds what is dated by it. Where
-    the state is polled as a dataset in the same sweep, that poll is the reading before."""
+    the state is polled as a dataset in the same sweep, that poll is the reading before. A slot as short as the state is asked
+    once more when the next state is published, with two readings more."""
     dated = _finest({pollable: held for pollable, held in chosen.items() if pollable.is_dated_by_state})
     polled = _finest({pollable: held for pollable, held in chosen.items() if pollable.is_state})
     for step, interval in sorted(dated.items()):
@@ -66,6 +70,8 @@ def reading_loads(chosen: Chosen) -> Iterator[Load]:
         elif interval < polled[step]:
             yield Load(interval, 1, step)
             yield Load(polled[step], -1, step)
+        if interval == step == STATE_STEP:
+            yield Load(interval, READINGS_WHEN_ASKED_AGAIN, step)
 
 
 def _finest(chosen: Chosen) -> dict[timedelta, timedelta]:

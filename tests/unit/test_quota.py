@@ -23,7 +23,7 @@ from orchestration.planning.plans import PLANS, Plan, monthly, next_plan, parse_
 from orchestration.planning.pollable import Breadth, Perishability, Pollable, Wishes
 from orchestration.planning.quota import QuotaPlan, plan_quota
 from orchestration.planning.slots import EPOCH
-from orchestration.planning.spending import Allowance
+from orchestration.planning.spending import STATE_STEP, Allowance, all_loads, spending
 from orchestration.planning.upgrade import difference
 from orchestration.settings import load_offline_settings
 
@@ -68,11 +68,13 @@ def sweeps(quota: QuotaPlan, start: datetime, end: datetime) -> Iterator[tuple[d
     paces = [(choice.pollable, pace.interval, len(pace.units)) for choice in quota.choices for pace in choice.paces]
     slot = start
     while slot < end:
-        due = [(pollable, units) for pollable, interval, units in paces if (slot - EPOCH) % interval == timedelta()]
-        yield from ((slot, pollable, units * pollable.requests) for pollable, units in due)
-        for step in {pollable.step for pollable, _ in due if pollable.is_dated_by_state}:
-            reading_before = not any(pollable.is_state and pollable.step == step for pollable, _ in due)
+        due = [pace for pace in paces if (slot - EPOCH) % pace[1] == timedelta()]
+        yield from ((slot, pollable, units * pollable.requests) for pollable, _, units in due)
+        for step in {pollable.step for pollable, _, _ in due if pollable.is_dated_by_state}:
+            reading_before = not any(pollable.is_state and pollable.step == step for pollable, _, _ in due)
             yield slot, replace(STATE, step=step), 1 + reading_before
+            if step == STATE_STEP and any(p.is_dated_by_state and p.step == interval == step for p, interval, _ in due):
+                yield slot, replace(STATE, step=STATE_STEP), 2
         slot += timedelta(minutes=5)
 
 
@@ -183,6 +185,13 @@ def unfilled(quota: QuotaPlan, day: datetime, per_minute: int) -> list[str]:
                 heapq.heappush(queue, (end, name, count - sent))
         now += MINUTE
     return late
+
+
+@pytest.mark.parametrize(("minutes", "readings"), [(15, 4), (30, 2)], ids=["as often as the state", "more rarely"])
+def test_a_slot_as_short_as_the_state_is_read_for_twice_more(minutes: int, readings: int) -> None:
+    dated = Pollable("dated", STATE_STEP, Perishability.PERISHABLE, Breadth.MARKET, is_dated_by_state=True)
+    slots = DAY // timedelta(minutes=minutes)
+    assert spending(all_loads({dated: {"": timedelta(minutes=minutes)}})).day == slots * (1 + readings)
 
 
 def test_the_reserve_is_taken_off_every_limit() -> None:
