@@ -61,10 +61,15 @@ def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool)
     for at, group, error in _poll_each(settings, due, moment, bool(names)):
         statuses += read_status(settings.warehouse_file, group, at, at + timedelta(microseconds=1))
         errors += [error] if error else []
+    polled = [status for status in statuses if status.scope_count]
     if as_json:
         out.print_json(json.dumps(status_json(statuses), default=str))
+    elif polled:
+        out.print(status_table(polled))
     else:
-        out.print(status_table(statuses))
+        out.print(
+            "the plan polls nothing now: `htw plan` shows what it polls when; a dataset that is named is asked for all the same"
+        )
     for line in [*([] if as_json else gap_lines(statuses, datetime.now(UTC))), *errors]:
         err.print(line, markup=False, soft_wrap=True)
     if errors:

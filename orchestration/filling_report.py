@@ -56,7 +56,7 @@ def survey_table(found: Survey) -> Table:
     table.add_row("there already", f"{found.arrived:,}", "")
     table.add_row("lost", f"{found.lost:,}", "the provider serves the present only" if found.lost else "")
     table.add_row("below the floor", f"{found.below_floor:,}", "older than what the provider keeps" if found.below_floor else "")
-    table.add_row("to ask for", f"{to_ask:,}", f"about {found.cost:,} requests" if to_ask else "nothing to do")
+    table.add_row("to ask for", f"{to_ask:,}", f"about {_requests(found.cost)}" if to_ask else "nothing to do")
     return table
 
 
@@ -80,7 +80,7 @@ def cost_lines(errands: Sequence[Errand], means: Means, now: datetime) -> Iterat
         yield "this plan leaves nothing for backfill: raise HTW_PLAN or HTW_RESERVE, or lower HTW_COINS"
     else:
         minutes = means.minutes_for(cost)
-        yield f"that is {_days(days)}" + (f", some {minutes:,} minutes of asking" if minutes else "")
+        yield f"that is {_days(days)}" + (f", {_duration(minutes)} of asking" if minutes else "")
     if late := lost_before_their_turn(errands, means, now):
         yield f"{late:,} slots will be lost before their turn; the first at {errands[0].expires_at:{TIME}} UTC"
 
@@ -151,6 +151,14 @@ def errands_json(errands: Sequence[Errand], means: Means, now: datetime) -> dict
         "days": means.days_for(cost),
         "slots_lost_before_their_turn": lost_before_their_turn(errands, means, now),
     }
+
+
+def _requests(count: int) -> str:
+    return f"{count:,} request{'s' * (count != 1)}"
+
+
+def _duration(minutes: int) -> str:
+    return f"about {minutes} min" if minutes < 2 * 60 else f"about {-(-minutes // 60):,} h"
 
 
 def _days(days: int) -> str:
