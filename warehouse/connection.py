@@ -44,9 +44,9 @@ def writer_lock(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     holder = file.with_suffix(".holder")
-    lock = FileLock(file.with_suffix(".lock"), timeout=wait_s, is_singleton=True)
+    lock = FileLock(file.with_suffix(".lock"), is_singleton=True)
     try:
-        with lock:
+        with lock.acquire(timeout=wait_s):
             holder.write_text(f"process {os.getpid()}")
             yield
     except Timeout as error:

@@ -176,3 +176,9 @@ def test_a_full_disk_is_told_and_nothing_is_half_visible(small_disk: Path) -> No
         assert again.returncode == 0, again
         after = query(published, POSITIONS)
     assert after["positions"][0] > before["positions"][0]
+
+
+def test_those_who_wait_differently_share_one_lock(tmp_path: Path) -> None:
+    file = tmp_path / "warehouse.duckdb"
+    with writer_lock(file, 5.0), writer_lock(file, SHORT_WAIT_S), open_writer(file) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
