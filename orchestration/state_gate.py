@@ -20,15 +20,15 @@ from warehouse.ledger import naive
 from warehouse.vault import VaultError
 
 PUBLISHED_AFTER = timedelta(seconds=20)
+FIRST_PAUSE = timedelta(minutes=1)
 LEFT_FOR_THE_SWEEP = timedelta(minutes=1)
-MOST_TRIES = 6
 READER_WAIT_S = 5.0
 SPARED = """
-    select max(times) from (
-        select scope, count(*) filter (where verdict = 'unchanged' and requests_spent = 0) as times,
+    select max(times), max(last_at) from (
+        select scope, count(*) filter (where verdict = 'unchanged' and requests_spent = 0) as times, max(finished_at) as last_at,
             bool_or(verdict = 'loaded') as is_loaded
         from ops.fetches where slot = ? and list_contains(?, dataset) group by dataset, scope
-    ) where not is_loaded
+    ) where not is_loaded and times > 0
 """
 
 
@@ -41,30 +41,43 @@ class Awaited:
 
 
 def awaited(pipeline: Pipeline, cadence: Cadence, datasets: Sequence[str]) -> Awaited | str:
-    """The slot in force, where it is worth another poll; else why not."""
+    """The slot in force, where it is worth another poll; else why not.
+
+    Not before the time that the provider named for its next state; where it is late, after pauses that double.
+    """
     now = pipeline.clock.now()
     slot = slot_at(cadence, now)
     if now > slot + cadence.step - LEFT_FOR_THE_SWEEP:
         return "the slot is about to end"
-    tries = _spared(pipeline, slot, datasets)
-    if not tries:
+    spared = _spared(pipeline, slot, datasets)
+    if spared is None:
         return "nothing waits for a state"
-    if tries > MOST_TRIES:
-        return f"tried {MOST_TRIES} times: the provider is late"
-    expected = _next_state(pipeline)
-    if expected is None or now < expected + PUBLISHED_AFTER:
-        return f"the next state is expected at {expected:%H:%M:%S}" if expected else "nobody knows when the next state comes"
-    return Awaited(slot, f"{slot.isoformat()} {expected.isoformat()} {tries}")
+    expected, again_at = _next_state(pipeline), spared.last_at + FIRST_PAUSE * 2 ** (spared.times - 1)
+    if expected is not None and now < expected + PUBLISHED_AFTER:
+        return f"the next state is expected at {expected:%H:%M:%S}"
+    if now < again_at:
+        return f"the provider is late; looking again at {again_at:%H:%M:%S}"
+    return Awaited(slot, f"{slot.isoformat()} {spared.times}")
 
 
-def _spared(pipeline: Pipeline, slot: datetime, datasets: Sequence[str]) -> int:
-    """How often polls of this slot were spared, where nothing came of it since."""
+@dataclass(frozen=True)
+class _Spared:
+    """How often polls of a slot were spared for want of a new state, and when last (UTC)."""
+
+    times: int
+    last_at: datetime
+
+
+def _spared(pipeline: Pipeline, slot: datetime, datasets: Sequence[str]) -> _Spared | None:
+    """None where nothing was spared, or something came of it since."""
+    if not pipeline.settings.warehouse_file.exists():
+        return None
     try:
         with open_reader(pipeline.settings.warehouse_file, READER_WAIT_S) as connection:
             row = connection.execute(SPARED, [naive(slot), list(datasets)]).fetchone()
     except WarehouseError:
-        return 0
-    return int(row[0] or 0) if row else 0
+        return None
+    return _Spared(int(row[0]), row[1].replace(tzinfo=UTC)) if row and row[0] else None
 
 
 def _next_state(pipeline: Pipeline) -> datetime | None:
