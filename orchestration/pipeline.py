@@ -29,6 +29,7 @@ from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Demand, Urgency
 from orchestration.settings import Settings
 from warehouse.connection import WarehouseError, open_reader, open_writer, writer_lock
+from warehouse.coverage import MissingSlot, missing_slots
 from warehouse.ledger import Judgement, Verdict, held_states
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, publish_file
@@ -134,6 +135,13 @@ class Pipeline:
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         prepare(connection)
         write_plans(connection, self.plans)
+
+    def missing(self, datasets: Sequence[Dataset], since: datetime) -> list[MissingSlot]:
+        """What of these datasets was due since an instant (UTC), is over, and has not arrived."""
+        if not self.settings.warehouse_file.exists():
+            return []
+        with open_reader(self.settings.warehouse_file) as connection:
+            return missing_slots(connection, since, self.clock.now(), [dataset.name for dataset in datasets])
 
     def build(self, select: Sequence[str] = (), full_refresh: bool = False) -> list[modelling.NodeResult]:
         """One dbt build of what `select` names (all models by default). Raises `BuildError` only when dbt could not run."""

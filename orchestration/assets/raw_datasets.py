@@ -18,9 +18,12 @@ from orchestration.hypertracker.endpoint import Dataset
 from orchestration.partitions import raw_key, slot_of, slot_partitions
 from orchestration.pipeline import Outcome, Pipeline, is_answered
 from orchestration.planning.slots import Cadence
+from warehouse.coverage import MissingSlot
 
 BEYOND_PLAN = "htw/beyond_plan"
-ARRIVAL_CHECK = "every_scope_arrived"
+ARRIVAL_CHECK, GAP_CHECK = CHECKS = ("every_scope_arrived", "no_slot_missing")
+SLOTS_LOOKED_BACK = 24
+LONGEST_LOOK = timedelta(days=2)
 MOST_LISTED = 20
 FETCH_ALLOWANCE = timedelta(minutes=2)
 
@@ -38,7 +41,7 @@ def build_sweep_asset(
     @dg.multi_asset(
         name=f"poll_every_{cadence.label}",
         specs=[_spec(dataset, partitions, planned.get(dataset.name)) for dataset in datasets],
-        check_specs=[dg.AssetCheckSpec(ARRIVAL_CHECK, asset=raw_key(dataset.name)) for dataset in datasets],
+        check_specs=[dg.AssetCheckSpec(name, asset=raw_key(dataset.name)) for dataset in datasets for name in CHECKS],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
@@ -55,6 +58,9 @@ def build_sweep_asset(
         else:
             _build_here(context, pipeline(), by_dataset)
         yield from (_check(name, found) for name, found in by_dataset.items())
+        since = pipeline().clock.now() - min(SLOTS_LOOKED_BACK * cadence.step, LONGEST_LOOK)
+        missing = pipeline().missing(chosen, since)
+        yield from (_gap_check(d.name, [slot for slot in missing if slot.dataset == d.name]) for d in chosen)
 
     return poll
 
@@ -123,6 +129,22 @@ def _check(name: str, outcomes: Sequence[Outcome]) -> dg.AssetCheckResult:
         check_name=ARRIVAL_CHECK,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"missing": missing[:MOST_LISTED], "scopes": len({outcome.record.scope for outcome in outcomes})},
+    )
+
+
+def _gap_check(name: str, missing: Sequence[MissingSlot]) -> dg.AssetCheckResult:
+    """What the slot grid says of the last slots, by the ledger: gaps that a newer materialisation hides."""
+    lines = [f"{slot.slot:%Y-%m-%d %H:%M} {slot.scope or 'market'} {slot.verdict}: {slot.reason}" for slot in missing]
+    return dg.AssetCheckResult(
+        passed=not missing,
+        asset_key=raw_key(name),
+        check_name=GAP_CHECK,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "missing": len(missing),
+            "can_be_healed": sum(slot.recoverable_until is not None for slot in missing),
+            "newest": lines[-MOST_LISTED:],
+        },
     )
 
 
