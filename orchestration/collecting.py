@@ -112,10 +112,7 @@ class Sweep:
 
     def _spared(self, asks: Sequence[Ask], state: datetime | None) -> list[Ask]:
         """Asks for a state that the warehouse has already: they would bring the same bytes once more."""
-        if state is None:
-            return []
-        held = self._held()
-        return [ask for ask in asks if ask.is_dated and held.get((ask.dataset.name, ask.scope)) == state]
+        return spared(asks, self._held(), state) if state is not None else []
 
     async def _settle(self, asks: Sequence[Ask]) -> None:
         """Some payloads are published a little after their slot."""
@@ -240,6 +237,11 @@ class VaultBodies:
     def note(self, parts: Sequence[Part]) -> None:
         if self._key:
             self._vault.note_begun(self._key, parts)
+
+
+def spared(asks: Sequence[Ask], held: Mapping[tuple[str, str], datetime], state: datetime) -> list[Ask]:
+    """Asks that would bring the state that is held of their (dataset, scope) already."""
+    return [ask for ask in asks if ask.is_dated and held.get((ask.dataset.name, ask.scope)) == state]
 
 
 def urgency_of(dataset: Dataset) -> Urgency:

@@ -74,7 +74,7 @@ def healing(pipeline: Pipeline) -> list[Errand]:
         counts = newest_row_counts(connection)
     wanted = {dataset.name for dataset in pipeline.settings.wanted_datasets()}
     lacks = (_lack(row, counts, now) for row in rows if row[0] in wanted)
-    return _errands([lack for lack in lacks if lack.is_worth_trying(now)], now)
+    return errands_of([lack for lack in lacks if lack.is_worth_trying(now)], now)
 
 
 def survey(pipeline: Pipeline, wanted: Wanted) -> Survey:
@@ -91,7 +91,7 @@ def survey(pipeline: Pipeline, wanted: Wanted) -> Survey:
     ]
     gone, total = len(open_slots) - len(lacks), len(slots) * len(wanted.scopes)
     lost, below = (0, gone) if dataset.past or dataset.reaches_back else (gone, 0)
-    return Survey(total, total - len(open_slots), lost, below, tuple(_errands(lacks, now)))
+    return Survey(total, total - len(open_slots), lost, below, tuple(errands_of(lacks, now)))
 
 
 def arrived_scopes(pipeline: Pipeline, wanted: Wanted) -> Collection[tuple[str, datetime]]:
@@ -114,7 +114,7 @@ def run_errands(
     Models are built and published every ten minutes and at the end. Raises `BuildError` when they cannot be.
     """
     built_at, is_built = time.monotonic(), True
-    for batch in _batches(errands):
+    for batch in batches_of(errands):
         asks = [Ask.of(BY_NAME[errand.dataset], scope, errand.slot) for errand in batch for scope in errand.scopes]
         outcomes = pipeline.ask(asks, on_record)
         is_built = is_built and not outcomes
@@ -153,7 +153,8 @@ def filling_of(dataset: Dataset, slot: datetime, now: datetime) -> Filling:
     return Filling(step, dataset.lookback, at=None if dataset.lookback else present)
 
 
-def _errands(lacks: Iterable[Lack], now: datetime) -> list[Errand]:
+def errands_of(lacks: Iterable[Lack], now: datetime) -> list[Errand]:
+    """The errands that fill what is lacking, of whatever datasets, what is lost first first."""
     alike: dict[tuple[str, Filling], list[Lack]] = defaultdict(list)
     for lack in lacks:
         alike[lack.dataset, filling_of(BY_NAME[lack.dataset], lack.slot, now)].append(lack)
@@ -186,7 +187,8 @@ def _arrived(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> set[tuple
     return {(scope, slot.replace(tzinfo=UTC)) for scope, slot in rows if scope in scopes}
 
 
-def _batches(errands: Sequence[Errand]) -> Iterator[list[Errand]]:
+def batches_of(errands: Sequence[Errand]) -> Iterator[list[Errand]]:
+    """Errands in their order, as many at once as are asked between two looks at the budget."""
     batch: list[Errand] = []
     for errand in errands:
         batch.append(errand)
