@@ -20,6 +20,7 @@ import dagster as dg
 from orchestration.alerting.channels import Channel, ChannelError, channels_of
 from orchestration.alerting.notices import Book, Message, Status, Told, alone, read_book, remember, without_settled, write_book
 from orchestration.alerting.problems import Found, Problem, find_problems
+from orchestration.alerting.wording import counted
 from orchestration.pipeline import Pipeline
 
 # A sensor has a minute; what is not said by then is said at the next look.
@@ -42,7 +43,7 @@ class Looked:
         if self.is_silent:
             return NO_CHANNEL
         failures = "".join(f"; {name} failed: {says}" for name, says in self.failures)
-        return f"{len(self.found.problems)} problems are open; {self.sent} messages sent{failures}"
+        return f"{counted(len(self.found.problems), 'open problem')}; {counted(self.sent, 'message')} sent{failures}"
 
 
 def look(pipeline: Pipeline, instance: dg.DagsterInstance | None, found: Found | None = None) -> Looked:

@@ -16,7 +16,7 @@ import dagster as dg
 import duckdb
 
 from orchestration.alerting.failed_runs import failed_runs
-from orchestration.alerting.wording import safe, secrets_of, span_words
+from orchestration.alerting.wording import counted, safe, secrets_of, span_words
 from orchestration.hypertracker.errors import QuotaSpentError
 from orchestration.pipeline import Pipeline
 from warehouse.concerns import Expiring, Late, Quarantined, expiring_slots, late_datasets, quarantined
@@ -60,7 +60,9 @@ def find_problems(pipeline: Pipeline, instance: dg.DagsterInstance | None) -> Fo
     unseen = [] if instance else ["run"]
     for run in failed_runs(instance, now) if instance else []:
         said = f"slot {run.slot}: {run.error}" if run.slot else run.error
-        found.append(Problem(f"run:{run.job}", f"The job {run.job} failed", said, "htw status; then htw doctor", run.ended_at))
+        found.append(
+            Problem(f"run:{run.job}", f"The job {run.job} failed", said, "`htw status`, then `htw doctor`", run.ended_at)
+        )
     for look, kinds in ((_quota, ("quota",)), (_ledger, LEDGER_KINDS)):
         try:
             found += look(pipeline, now)
@@ -85,14 +87,16 @@ def _disk(pipeline: Pipeline, now: datetime) -> Iterator[Problem]:
     usage = shutil.disk_usage(folder)
     if usage.free < min(LEAST_FREE_FRACTION * usage.total, LEAST_FREE_BYTES):
         says = f"{usage.free / (1 << 20):,.0f} MiB of {usage.total / (1 << 30):,.1f} GiB are free at HTW_DATA_DIR"
-        yield Problem("disk", "The disk is nearly full", says, "free some space or move HTW_DATA_DIR; then htw doctor", now)
+        yield Problem("disk", "The disk is nearly full", says, "free some space or move HTW_DATA_DIR, then `htw doctor`", now)
 
 
 def _quota(pipeline: Pipeline, now: datetime) -> Iterator[Problem]:
     left = pipeline.budget().left()
     if left.closed_until is not None:
         says = f"{left.reason}; no request is sent until {left.closed_until:{TIME}} UTC"
-        yield Problem("quota", "The quota of requests is spent", says, f"htw plan; {QuotaSpentError.mend}", now)
+        yield Problem(
+            "quota", "The quota of requests is spent", says, f"`htw plan` shows what it affords; {QuotaSpentError.mend}", now
+        )
 
 
 def _ledger(pipeline: Pipeline, now: datetime) -> list[Problem]:
@@ -107,25 +111,25 @@ def _ledger(pipeline: Pipeline, now: datetime) -> list[Problem]:
 
 def _late(late: Late) -> Problem:
     says = f"the slots {late.first:{TIME}} and {late.last:%H:%M} UTC brought nothing ({late.verdict}): {late.reason}"
-    return Problem(f"late:{late.dataset}", f"{late.dataset} is late", says, late.mend or "htw status", late.first)
+    return Problem(f"late:{late.dataset}", f"{late.dataset} is late", says, late.mend or "`htw status`", late.first)
 
 
 def _expiring(expiring: Expiring, now: datetime) -> Problem:
     says = (
-        f"{expiring.count:,} slots are missing that the provider still has, the first for another "
-        f"{span_words(expiring.first_lost_at - now)}; they cost {expiring.cost:,} requests"
+        f"{counted(expiring.count, 'slot')} missing that the provider still has, the first for another "
+        f"{span_words(expiring.first_lost_at - now)}; {counted(expiring.cost, 'request')} would fill all"
     )
     since = expiring.first_lost_at - timedelta(days=1)
-    return Problem(f"expiring:{expiring.dataset}", f"{expiring.dataset} is about to lose history", says, "htw heal", since)
+    return Problem(f"expiring:{expiring.dataset}", f"{expiring.dataset} is about to lose history", says, "`htw heal`", since)
 
 
 def _quarantined(found: Quarantined) -> Problem:
-    title = f"{found.count:,} payload{'s' * (found.count > 1)} of {found.dataset} could not be read"
-    return Problem(f"quarantined:{found.dataset}", title, found.reason, found.mend or "htw status", found.since)
+    title = f"{counted(found.count, 'payload')} of {found.dataset} could not be read"
+    return Problem(f"quarantined:{found.dataset}", title, found.reason, found.mend or "`htw status`", found.since)
 
 
 def _unreadable(error: Exception, now: datetime) -> Problem:
     """A file that an earlier version of the project wrote lacks what is asked of it until the next poll."""
     mend = error.mend if isinstance(error, WarehouseError) else ""
     says = error.says if isinstance(error, WarehouseError) else str(error)
-    return Problem("warehouse", "The warehouse file cannot be read", says, mend or "htw doctor", now)
+    return Problem("warehouse", "The warehouse file cannot be read", says, mend or "`htw doctor`", now)

@@ -39,6 +39,11 @@ def safe(text: str, secrets: list[str]) -> str:
     return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 slot`, `2 slots`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def span_words(span: timedelta) -> str:
     """A length of time as people say it: `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
     seconds = max(0, int(span.total_seconds()))

@@ -197,8 +197,8 @@ def test_what_is_lost_within_a_day_is_told_with_its_price(new_house: Any) -> Non
     assert house.keys(at - 1440) == []
     house.at(at)
     (problem,) = find_problems(house.pipeline, None).problems
-    assert (problem.key, problem.command) == ("expiring:order_snapshots", "htw heal")
-    assert problem.cause == "1 slots are missing that the provider still has, the first for another 1 h; they cost 1 requests"
+    assert (problem.key, problem.command) == ("expiring:order_snapshots", "`htw heal`")
+    assert problem.cause == "1 slot missing that the provider still has, the first for another 1 h; 1 request would fill all"
     assert house.keys(30 * 1440 + 1) == []
 
 
@@ -296,7 +296,7 @@ def test_a_failed_run_is_told_with_slot_and_error_until_one_succeeds(house: Hous
     ).for_run_failure()
     answer = sensor(context)
     assert isinstance(answer, dg.SkipReason)
-    assert answer.skip_message == "1 problems are open; 1 messages sent"
+    assert answer.skip_message == "1 open problem; 1 message sent"
     (body,) = house.hook.posted
     assert (body["key"], body["title"]) == ("run:heal", "The job heal failed")
     assert body["cause"] == "slot 2026-03-24T00:45Z: no answer from https://bucket.s3.amazonaws.com/***"
@@ -310,7 +310,7 @@ def test_the_sensor_tells_and_writes_metrics(house: House, dagster: dg.DagsterIn
     sensor = build_coverage_sensor(lambda: house.pipeline)
     assert sensor.minimum_interval_seconds == 60
     house.at(90)
-    for expected in ("1 problems are open; 1 messages sent", "1 problems are open; 0 messages sent"):
+    for expected in ("1 open problem; 1 message sent", "1 open problem; 0 messages sent"):
         data = sensor.evaluate_tick(dg.build_sensor_context(instance=dagster))
         assert (data.skip_message, data.run_requests, data.cursor) == (expected, [], None)
     text = house.pipeline.settings.metrics_file.read_text()
