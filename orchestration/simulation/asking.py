@@ -1,0 +1,218 @@
+"""Sending requests in a simulated month: turns of the real budget, answers of the simulated provider, retries.
+
+Belongs here: many requests as one where they have the same fate. Does not: what is asked and when (`sweeps`, `mending`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from random import Random
+
+from orchestration.budget import Budget, Granted, Later
+from orchestration.hypertracker.client import FIRST_WAIT_S, LONGEST_WAIT_S, ApiAccess, Bounds
+from orchestration.planning.plans import Plan
+from orchestration.planning.urgency import Urgency
+from orchestration.simulation.agenda import Agenda
+from orchestration.simulation.chronicle import Chronicle, Entry
+from orchestration.simulation.provider import Answer, Fate, Provider
+from orchestration.simulation.weather import Weather
+from warehouse.ledger import Verdict
+
+ATTEMPTS = Bounds().attempts
+CONNECTIONS: int = ApiAccess.connections
+# Of several sweeps at once each sends so many at a turn; in earnest as many as it has connections, which costs a grant each.
+AT_ONCE_AMONG_OTHERS = 64
+NO_LIMIT = 1_000_000
+
+
+class Purpose(StrEnum):
+    """What a request was spent on."""
+
+    PLANNED = "planned"
+    RETRY = "retry"
+    READING = "reading"
+    HEALING = "healing"
+
+
+class Why(StrEnum):
+    """Why a fetch failed, as its row in the ledger says."""
+
+    DOWN = "the provider was down"
+    REFUSED = f"429 at {ATTEMPTS} attempts"
+    NO_QUOTA = "not asked: the quota is spent, or kept for more urgent ones"
+    NO_TIME = "not sent before its slot ended"
+    MOVED = "the state moved during the sweep, twice"
+    OVER_PLAN = "refused: above the plan"
+
+
+WHY = {Fate.UNREACHABLE: Why.DOWN, Fate.FAILING: Why.DOWN, Fate.REFUSED: Why.REFUSED, Fate.OVER_PLAN: Why.OVER_PLAN}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Scopes of a dataset still to be asked for a slot, each for `each` requests, before `ends_at`; not before `again_at`.
+
+    `tries` were made for them, for `spent` requests each. Where `is_waiting` the caller says what became of them.
+    """
+
+    dataset: str
+    scopes: tuple[str, ...]
+    slot: datetime
+    urgency: Urgency
+    purpose: Purpose
+    ends_at: datetime
+    each: int = 1
+    source: str = ""
+    tries: int = 0
+    spent: int = 0
+    again_at: datetime | None = None
+    is_waiting: bool = False
+
+    @property
+    def requests(self) -> int:
+        return self.each * len(self.scopes)
+
+    def cut(self, count: int) -> tuple[Batch, Batch]:
+        """The first so many scopes, and the rest."""
+        return replace(self, scopes=self.scopes[:count]), replace(self, scopes=self.scopes[count:])
+
+
+Asking = Generator[datetime, None, list[Batch]]
+
+
+class Asker:
+    """Asks for batches on behalf of every sweep; counts what was spent by purpose."""
+
+    def __init__(
+        self, agenda: Agenda, budget: Budget, plan: Plan, provider: Provider, weather: Weather, chronicle: Chronicle, seed: int
+    ) -> None:
+        self._agenda, self.budget, self._plan = agenda, budget, plan
+        self._provider, self._weather, self._chronicle = provider, weather, chronicle
+        self._random, self._sweeps = Random(seed), 0
+        self.spent: Counter[Purpose] = Counter()
+
+    def ask(self, batches: Iterable[Batch]) -> Asking:
+        """Ask for them, what is more urgent first; gives those that were served. Of backfill nothing is noted but answers and
+        failures: what the quota leaves out is as missing as before."""
+        pending, served = [*batches], []
+        self._sweeps += 1
+        while pending:
+            pending = self._in_time(pending)
+            ready = [batch for batch in pending if batch.again_at is None or batch.again_at <= self._agenda.now]
+            if not ready:
+                if pending:
+                    yield min(batch.again_at for batch in pending if batch.again_at)
+                continue
+            first = min(batch.urgency for batch in ready)
+            chosen = self._cut([batch for batch in ready if batch.urgency is first], first)
+            match self.budget.grant(first, sum(batch.requests for batch, _ in chosen)):
+                case Later(moment):
+                    # The more urgent wake first.
+                    yield moment + timedelta(milliseconds=50 * (first + self._random.random()))
+                case Granted(ticket):
+                    taken = [id(ready_one) for _, ready_one in chosen]
+                    left = [ready_one.cut(len(batch.scopes))[1] for batch, ready_one in chosen]
+                    pending = [batch for batch in pending if id(batch) not in taken] + [batch for batch in left if batch.scopes]
+                    done, again = self._sent(ticket, [batch for batch, _ in chosen])
+                    served += done
+                    pending += again
+                    if pending and self._sweeps > 1:
+                        yield self._agenda.now
+                case _:
+                    refused = [batch for batch in pending if batch.urgency >= first]
+                    self._fail(refused, Why.NO_QUOTA)
+                    pending = [batch for batch in pending if batch.urgency < first]
+        self._sweeps -= 1
+        return served
+
+    def _in_time(self, batches: Sequence[Batch]) -> list[Batch]:
+        late = [batch for batch in batches if batch.ends_at <= self._agenda.now]
+        self._fail(late, Why.NO_TIME)
+        return [batch for batch in batches if batch.ends_at > self._agenda.now]
+
+    def _fail(self, batches: Iterable[Batch], why: Why) -> None:
+        for batch in batches:
+            if batch.urgency is not Urgency.BACKFILL or batch.spent:
+                self._note(batch, Verdict.FAILED, why)
+
+    def _cut(self, ready: Sequence[Batch], urgency: Urgency) -> list[tuple[Batch, Batch]]:
+        """What may be sent at once, one scope at least: pieces, each with the batch that it is of."""
+        room, chosen = self._room(urgency), []
+        for batch in sorted(ready, key=lambda held: held.again_at is None):
+            count = min(len(batch.scopes), max(room // batch.each, 0 if chosen else 1))
+            if not count:
+                break
+            chosen.append((batch.cut(count)[0], batch))
+            room -= count * batch.each
+        return chosen
+
+    def _room(self, urgency: Urgency) -> int:
+        left = self.budget.left().this_minute
+        bounds = [NO_LIMIT if left is None else left]
+        if self._sweeps > 1:
+            bounds.append(AT_ONCE_AMONG_OTHERS)
+        if not self._weather.is_clear(self._agenda.now, self._agenda.now + timedelta(seconds=1)):
+            bounds.append(CONNECTIONS)
+        if urgency is Urgency.BACKFILL and self._plan.per_minute:
+            bounds.append(self._plan.per_minute // 2)
+        if (quota := self.budget.spendable(urgency)) is not None:
+            bounds.append(quota)
+        return min(bounds)
+
+    def _sent(self, ticket: int, batches: Sequence[Batch]) -> tuple[list[Batch], list[Batch]]:
+        """What was served, and what is asked again."""
+        now, count = self._agenda.now, sum(batch.requests for batch in batches)
+        answer = self._provider.ask(now, count)
+        self._tell(ticket, answer)
+        if answer.fate is not Fate.UNREACHABLE:
+            self._count(batches)
+        served, again, left = [], [], answer.served
+        for batch in batches:
+            answered, unanswered = batch.cut(min(len(batch.scopes), left // batch.each))
+            left -= answered.requests
+            if answered.scopes:
+                served.append(self._served(answered))
+            if unanswered.scopes:
+                again += self._again(unanswered, answer)
+        return served, again
+
+    def _served(self, batch: Batch) -> Batch:
+        done = replace(batch, spent=batch.spent + batch.each, tries=batch.tries + 1)
+        if not batch.is_waiting:
+            self._note(done, Verdict.LOADED)
+        return done
+
+    def _again(self, batch: Batch, answer: Answer) -> list[Batch]:
+        cost = 0 if answer.fate is Fate.UNREACHABLE else batch.each
+        tried = replace(batch, spent=batch.spent + cost, tries=batch.tries + 1)
+        if tried.tries >= ATTEMPTS:
+            self._note(tried, Verdict.FAILED, WHY[answer.fate])
+            return []
+        wait_s = answer.quiet_s if answer.fate is Fate.REFUSED else min(FIRST_WAIT_S * 2 ** (tried.tries - 1), LONGEST_WAIT_S)
+        return [replace(tried, again_at=self._agenda.now + timedelta(seconds=wait_s))]
+
+    def _tell(self, ticket: int, answer: Answer) -> None:
+        """Pass on what the client would pass on."""
+        if answer.fate is Fate.UNREACHABLE:
+            self.budget.refund(ticket)
+            return
+        self.budget.answered(ticket)
+        if answer.fate is Fate.REFUSED:
+            self.budget.rate_limited(answer.quiet_s)
+
+    def _count(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            is_retry = batch.tries and batch.purpose is Purpose.PLANNED
+            self.spent[Purpose.RETRY if is_retry else batch.purpose] += batch.requests
+
+    def _note(self, batch: Batch, verdict: Verdict, reason: str = "") -> None:
+        entry = (batch.dataset, batch.scopes, batch.slot, self._agenda.now, verdict, reason, batch.spent, batch.source)
+        self._chronicle.note(Entry(*entry))
+
+    def note(self, batch: Batch, verdict: Verdict, reason: str = "") -> None:
+        """Say what became of a batch that waited for it."""
+        self._note(batch, verdict, reason)
