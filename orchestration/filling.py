@@ -26,13 +26,16 @@ from warehouse.connection import open_reader
 from warehouse.ledger import naive, newest_row_counts
 
 HEALS_BACK = timedelta(days=31)
+# Of older slots the mart tells: nothing but healing changes them, and that builds it anew.
+ASKED_ANEW = timedelta(days=2)
 BATCH_REQUESTS = 60
 PUBLISH_EVERY_S = 600.0
 LACKING = """
     select dataset, scope, slot, recoverable_until, cost_to_fix, attempts, known_at
-    from ops.slot_coverage(?, ?)
-    where is_missing and recoverable_until > ?
+    from {coverage} where is_missing and recoverable_until > $now and slot >= $since and slot < $until
 """
+ANEW, MART = "ops.slot_coverage($since::timestamp, $until::timestamp)", "marts.fct_slot_coverage"
+HAS_MART = "select count(*) > 0 from duckdb_tables() where schema_name = 'marts' and table_name = 'fct_slot_coverage'"
 ARRIVED = "select scope, slot from ops.slot_coverage(?, ?) where dataset = ? and has_arrived"
 
 
@@ -70,7 +73,7 @@ def healing(pipeline: Pipeline) -> list[Errand]:
         return []
     pipeline.load()
     with open_reader(pipeline.settings.warehouse_file) as connection:
-        rows = connection.execute(LACKING, [naive(now - HEALS_BACK), naive(now), naive(now)]).fetchall()
+        rows = _lacking_rows(connection, now)
         counts = newest_row_counts(connection)
     wanted = {dataset.name for dataset in pipeline.settings.wanted_datasets()}
     lacks = (_lack(row, counts, now) for row in rows if row[0] in wanted)
@@ -159,6 +162,15 @@ def errands_of(lacks: Iterable[Lack], now: datetime) -> list[Errand]:
     for lack in lacks:
         alike[lack.dataset, filling_of(BY_NAME[lack.dataset], lack.slot, now)].append(lack)
     return urgent_first(errand for (_, filling), found in alike.items() for errand in errands_for(found, filling))
+
+
+def _lacking_rows(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[tuple[object, ...]]:
+    row = connection.execute(HAS_MART).fetchone()
+    windows = [(ANEW, now - ASKED_ANEW, now), (MART, now - HEALS_BACK, now - ASKED_ANEW)]
+    if not (row and row[0]):
+        windows = [(ANEW, now - HEALS_BACK, now)]
+    values = [({"now": naive(now), "since": naive(since), "until": naive(until)}, table) for table, since, until in windows]
+    return [found for given, table in values for found in connection.execute(LACKING.format(coverage=table), given).fetchall()]
 
 
 def _lack(row: tuple[object, ...], counts: dict[tuple[str, str], int], now: datetime) -> Lack:
