@@ -30,7 +30,7 @@ from orchestration.planning.urgency import Demand, Urgency
 from orchestration.settings import Settings
 from warehouse.connection import WarehouseError, open_reader, open_writer, writer_lock
 from warehouse.coverage import MissingSlot, missing_slots
-from warehouse.ledger import Judgement, Verdict, held_states
+from warehouse.ledger import Judgement, Verdict, held_states, loaded_scopes
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, publish_file
 from warehouse.vault import FetchRecord, Part, Vault
@@ -65,12 +65,18 @@ class Pipeline:
         self.plans = PlanBook(settings.vault_dir)
 
     def poll(
-        self, datasets: Sequence[Dataset], slot: datetime, on_record: Progress | None = None, beyond_plan: bool = False
+        self,
+        datasets: Sequence[Dataset],
+        slot: datetime,
+        on_record: Progress | None = None,
+        beyond_plan: bool = False,
+        only_waiting: bool = False,
     ) -> list[Outcome]:
         """Ask for the scopes of the datasets that the plan polls at a slot (UTC), keep the bytes, load them.
 
-        `beyond_plan` asks for every scope that is wished for. State readings are among the outcomes. Nothing is held locked
-        while waiting for the network.
+        `beyond_plan` asks for every scope that is wished for, `only_waiting` leaves out what was loaded at this slot already,
+        be it of an earlier state: the plan affords one answer a slot. State readings are among the outcomes. Nothing is held
+        locked while waiting for the network.
         """
 
         async def collect(client: Client[Part]) -> list[FetchRecord]:
@@ -78,7 +84,9 @@ class Pipeline:
             plan = self.plan()
             chosen = scopes_wished if beyond_plan else scopes_due
             asks = [Ask.of(dataset, scope, slot) for dataset in datasets for scope in chosen(plan, dataset, slot)]
-            return first + await self._sweep(client, on_record).run(asks)
+            there = self._loaded_scopes(slot) if only_waiting else set()
+            waiting = [ask for ask in asks if (ask.dataset.name, ask.scope) not in there]
+            return first + await self._sweep(client, on_record).run(waiting)
 
         return self._asked(collect)
 
@@ -212,6 +220,12 @@ class Pipeline:
         with contextlib.suppress(WarehouseError), open_reader(self.settings.warehouse_file, HELD_WAIT_S) as connection:
             return held_states(connection, self.clock.now() - HELD_LOOKBACK)
         return {}
+
+    def _loaded_scopes(self, slot: datetime) -> set[tuple[str, str]]:
+        """What was loaded at a slot; nothing where the warehouse cannot be read now."""
+        with contextlib.suppress(WarehouseError), open_reader(self.settings.warehouse_file, HELD_WAIT_S) as connection:
+            return loaded_scopes(connection, slot)
+        return set()
 
     def _is_being_made(self, record: FetchRecord) -> bool:
         """Whether a sweep of another process has yet to read the state after it; one that died leaves it so for good."""

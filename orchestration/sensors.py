@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
+from orchestration.assets.raw_datasets import ONLY_WAITING
 from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.partitions import raw_key, slot_key
 from orchestration.pipeline import Pipeline
@@ -40,7 +41,9 @@ def build_state_sensor(
             return dg.SkipReason(found)
         assert context.repository_def is not None
         keys = sorted((raw | raw.downstream()).resolve(context.repository_def.asset_graph))
-        request = dg.RunRequest(run_key=found.key, partition_key=slot_key(found.slot), asset_selection=keys)
+        request = dg.RunRequest(
+            run_key=found.key, partition_key=slot_key(found.slot), asset_selection=keys, tags={ONLY_WAITING: "yes"}
+        )
         return dg.SensorResult(run_requests=[request])
 
     return new_state

@@ -135,6 +135,14 @@ def held_states(connection: duckdb.DuckDBPyConnection, since: datetime) -> dict[
     return {(dataset, scope): at.replace(tzinfo=UTC) for dataset, scope, at in rows}
 
 
+def loaded_scopes(connection: duckdb.DuckDBPyConnection, slot: datetime) -> set[tuple[str, str]]:
+    """The (dataset, scope)s that a payload was loaded of for a slot (UTC)."""
+    rows = connection.execute(
+        "select distinct dataset, scope from ops.fetches where slot = ? and verdict = 'loaded'", [naive(slot)]
+    ).fetchall()
+    return {(dataset, scope) for dataset, scope in rows}
+
+
 def newest_row_counts(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
     """Rows of the newest payload of each (dataset, scope)."""
     rows = connection.execute(

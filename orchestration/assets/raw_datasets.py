@@ -21,6 +21,7 @@ from orchestration.planning.slots import Cadence
 from warehouse.coverage import MissingSlot
 
 BEYOND_PLAN = "htw/beyond_plan"
+ONLY_WAITING = "htw/only_waiting"
 ARRIVAL_CHECK, GAP_CHECK = CHECKS = ("every_scope_arrived", "no_slot_missing")
 SLOTS_LOOKED_BACK = 24
 LONGEST_LOOK = timedelta(days=2)
@@ -50,8 +51,8 @@ def build_sweep_asset(
         if len(context.partition_keys) > 1:
             fill_range(context, pipeline(), chosen)
             return
-        beyond_plan = BEYOND_PLAN in context.run.tags
-        outcomes = pipeline().poll(chosen, slot_of(context.partition_key), beyond_plan=beyond_plan)
+        tags, slot = context.run.tags, slot_of(context.partition_key)
+        outcomes = pipeline().poll(chosen, slot, beyond_plan=BEYOND_PLAN in tags, only_waiting=ONLY_WAITING in tags)
         by_dataset = {d.name: [o for o in outcomes if o.record.dataset == d.name] for d in chosen}
         if all(any(map(is_answered, found)) for found in by_dataset.values()):
             yield from (dg.MaterializeResult(asset_key=raw_key(name), metadata=_metadata(f)) for name, f in by_dataset.items())

@@ -15,8 +15,8 @@ from orchestration.filling import cost_of, errands_of, recoverable
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.errands import Errand, Lack, within
-from orchestration.simulation.chronicle import Entry
 from orchestration.planning.slots import slot_at
+from orchestration.simulation.chronicle import Entry
 
 
 class Missing:

@@ -65,9 +65,7 @@ def simulate(folder: Path, plan: str, coins: str, seed: int, end: datetime = END
     agenda.add(START, _healed(agenda, sweeps, end))
     agenda.run(end)
     chronicle.write(folder / "warehouse.duckdb", book)
-    return Month(
-        settings, folder / "warehouse.duckdb", weather, provider, dict(asker.spent), sweeps.spared_count, START, end
-    )
+    return Month(settings, folder / "warehouse.duckdb", weather, provider, dict(asker.spent), sweeps.spared_count, START, end)
 
 
 def universe(moment: datetime) -> Sequence[str]:

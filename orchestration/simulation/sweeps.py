@@ -45,6 +45,7 @@ class Sweeps:
         self._agenda, self._asker, self._timetable, self._missing = agenda, asker, timetable, missing
         self._weather, self._chronicle = weather, chronicle
         self._held: dict[tuple[str, str], datetime] = {}
+        self._loaded: dict[tuple[str, datetime], set[str]] = {}
         self._is_healing = False
         self.spared_count = 0
 
@@ -81,7 +82,7 @@ class Sweeps:
             if moment > slot + Cadence.QUARTER_HOUR.step - LEFT_FOR_THE_SWEEP:
                 return
             yield moment
-            due = [batch for dataset in dated for batch in self._due(dataset, slot)]
+            due = [left for dataset in dated for batch in self._due(dataset, slot) for left in self._not_loaded(batch)]
             if not (yield from self._sweep(due)):
                 return
 
@@ -94,6 +95,12 @@ class Sweeps:
                 dataset.name, scopes, slot, urgency_of(dataset), Purpose.PLANNED, ends_at, dataset.requests_a_poll,
                 is_waiting=is_dated,
             )  # fmt: skip
+
+    def _not_loaded(self, batch: Batch) -> Iterator[Batch]:
+        """The sensor's sweep leaves out what was loaded at its slot."""
+        there = self._loaded.get((batch.dataset, batch.slot), set())
+        if left := tuple(scope for scope in batch.scopes if scope not in there):
+            yield replace(batch, scopes=left)
 
     def _errand(self, errand: Errand) -> Iterator[Batch]:
         """Scopes of an errand that cost the same, as one batch each."""
@@ -157,14 +164,13 @@ class Sweeps:
                 left.append(replace(batch, scopes=rest))
         return left, found
 
-    def _dated(
-        self, served: Sequence[Batch], before: datetime | None, after: datetime | None, number: int
-    ) -> list[Batch]:
+    def _dated(self, served: Sequence[Batch], before: datetime | None, after: datetime | None, number: int) -> list[Batch]:
         """Verdicts on what the state dates; gives what is to be asked for once more, because the state moved."""
         moved = []
         for batch in served:
             if before is None or before == after:
                 self._asker.note(batch, Verdict.LOADED)
+                self._loaded.setdefault((batch.dataset, batch.slot), set()).update(batch.scopes)
                 self._held |= dict.fromkeys(((batch.dataset, scope) for scope in batch.scopes), before or batch.slot)
             else:
                 self._asker.note(batch, Verdict.INCOMPLETE, Why.MOVED if after else Why.DOWN)

@@ -142,3 +142,15 @@ def test_the_heal_job_fills_what_the_plan_missed(day: Day, tmp_path: Path) -> No
         ).fetchall()
     assert {slot for slot, _ in rows} == {slot.replace(tzinfo=None) for slot in slots[1:3]}
     assert {verdict for _, verdict in rows} <= {"loaded", "unchanged"}
+
+
+def test_what_was_loaded_at_a_slot_is_not_asked_for_again_at_the_next_state(day: Day, tmp_path: Path) -> None:
+    market = Market(day, tmp_path)
+    slot = slot_with_the_state_of_the_one_before(market)
+    assert market.poll(slot, ("heatmap",)) == {"heatmap": 0}
+    fresh = Market(day, tmp_path / "other")
+    assert fresh.poll(slot, ("heatmap",)) == {"heatmap": 1}
+    market.at(market.next_state() + timedelta(seconds=30))
+    for poller, requests in ((market, 1), (fresh, 0)):
+        outcomes = poller.pipeline.poll([BY_NAME["heatmap"]], slot, only_waiting=True)
+        assert sum(o.record.requests_spent for o in outcomes if o.record.dataset == "heatmap") == requests
