@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 
-from orchestration.budget import Budget, Granted, Later
+from orchestration.budget import Budget, Grant, Granted, Later
 from orchestration.hypertracker.client import FIRST_WAIT_S, LONGEST_WAIT_S, ApiAccess, Bounds
 from orchestration.planning.plans import Plan
 from orchestration.planning.urgency import Urgency
@@ -108,8 +108,8 @@ class Asker:
                     yield min(batch.again_at for batch in pending if batch.again_at)
                 continue
             first = min(batch.urgency for batch in ready)
-            chosen = self._cut([batch for batch in ready if batch.urgency is first], first)
-            match self.budget.grant(first, sum(batch.requests for batch, _ in chosen)):
+            chosen, grant = self._granted([batch for batch in ready if batch.urgency is first], first)
+            match grant:
                 case Later(moment):
                     # The more urgent wake first.
                     yield moment + timedelta(milliseconds=50 * (first + self._random.random()))
@@ -139,29 +139,30 @@ class Asker:
             if batch.urgency is not Urgency.BACKFILL or batch.spent:
                 self._note(batch, Verdict.FAILED, why)
 
-    def _cut(self, ready: Sequence[Batch], urgency: Urgency) -> list[tuple[Batch, Batch]]:
-        """What may be sent at once, one scope at least: pieces, each with the batch that it is of."""
-        room, chosen = self._room(urgency), []
-        for batch in sorted(ready, key=lambda held: held.again_at is None):
-            count = min(len(batch.scopes), max(room // batch.each, 0 if chosen else 1))
-            if not count:
-                break
-            chosen.append((batch.cut(count)[0], batch))
-            room -= count * batch.each
-        return chosen
+    def _granted(self, ready: Sequence[Batch], urgency: Urgency) -> tuple[list[tuple[Batch, Batch]], Grant]:
+        """What may be sent at once, one scope at least, and the leave to send it: all of it, else what there is room for."""
+        chosen = _cut(ready, self._most(urgency))
+        grant = self.budget.grant(urgency, _requests(chosen))
+        if isinstance(grant, Granted) or len(chosen) == len(chosen[0][0].scopes) == 1:
+            return chosen, grant
+        chosen = _cut(ready, min(self._most(urgency), self._room(urgency)))
+        return chosen, self.budget.grant(urgency, _requests(chosen))
 
-    def _room(self, urgency: Urgency) -> int:
-        left = self.budget.left().this_minute
-        bounds = [NO_LIMIT if left is None else left]
+    def _most(self, urgency: Urgency) -> int:
+        """The most that are ever sent at one turn."""
+        bounds = [self._plan.per_minute or NO_LIMIT]
         if self._sweeps > 1:
             bounds.append(AT_ONCE_AMONG_OTHERS)
         if not self._weather.is_clear(self._agenda.now, self._agenda.now + timedelta(seconds=1)):
             bounds.append(CONNECTIONS)
         if urgency is Urgency.BACKFILL and self._plan.per_minute:
             bounds.append(self._plan.per_minute // 2)
-        if (quota := self.budget.spendable(urgency)) is not None:
-            bounds.append(quota)
         return min(bounds)
+
+    def _room(self, urgency: Urgency) -> int:
+        """What minute, day and month have left."""
+        bounds = (self.budget.left().this_minute, self.budget.spendable(urgency), NO_LIMIT)
+        return min(bound for bound in bounds if bound is not None)
 
     def _sent(self, ticket: int, batches: Sequence[Batch]) -> tuple[list[Batch], list[Batch]]:
         """What was served, and what is asked again."""
@@ -216,3 +217,19 @@ class Asker:
     def note(self, batch: Batch, verdict: Verdict, reason: str = "") -> None:
         """Say what became of a batch that waited for it."""
         self._note(batch, verdict, reason)
+
+
+def _cut(ready: Sequence[Batch], room: int) -> list[tuple[Batch, Batch]]:
+    """The scopes that so many requests pay for, one at least: pieces, each with the batch that it is of. Retries go first."""
+    chosen: list[tuple[Batch, Batch]] = []
+    for batch in sorted(ready, key=lambda held: held.again_at is None):
+        count = min(len(batch.scopes), max(room // batch.each, 0 if chosen else 1))
+        if not count:
+            break
+        chosen.append((batch.cut(count)[0], batch))
+        room -= count * batch.each
+    return chosen
+
+
+def _requests(chosen: Iterable[tuple[Batch, Batch]]) -> int:
+    return sum(batch.requests for batch, _ in chosen)

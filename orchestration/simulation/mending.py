@@ -24,13 +24,13 @@ class Missing:
 
     def __init__(self, row_counts: Mapping[tuple[str, str], int]) -> None:
         self._row_counts = dict(row_counts)
-        self._open: dict[tuple[str, datetime], set[str]] = {}
+        self._open: dict[tuple[str, datetime], dict[str, None]] = {}
         self._lacks: dict[str, dict[tuple[str, datetime], Lack]] = {}
 
     def expect(self, dataset: Dataset, scopes: Sequence[str], slot: datetime) -> None:
         """These are due now."""
         if scopes:
-            self._open[dataset.name, slot] = set(scopes)
+            self._open[dataset.name, slot] = dict.fromkeys(scopes)
 
     def close(self, dataset: Dataset, slot: datetime, now: datetime) -> None:
         """The slot is over: what nobody asked for is lacking."""
@@ -40,7 +40,8 @@ class Missing:
     def note(self, entry: Entry) -> None:
         """A fetch ended."""
         if waiting := self._open.get((entry.dataset, entry.slot)):
-            waiting.difference_update(entry.scopes)
+            for scope in entry.scopes:
+                waiting.pop(scope, None)
         dataset = BY_NAME[entry.dataset]
         if entry.verdict.arrived:
             self._arrived(dataset, entry)

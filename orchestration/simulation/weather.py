@@ -74,6 +74,10 @@ class Weather:
     def is_away(self, moment: datetime) -> bool:
         return self.spell(moment, frozenset({Trouble.AWAY})) is not None
 
+    def is_away_within(self, start: datetime, end: datetime) -> bool:
+        """Whether the daemon is away at any time of a half-open window."""
+        return any(s.trouble is Trouble.AWAY and s.start < end and start < s.end for s in self.spells)
+
     def is_clear(self, start: datetime, end: datetime) -> bool:
         """Whether nothing at all is wrong in a half-open window."""
         return not any(spell.start < end and start < spell.end for spell in self.spells)
