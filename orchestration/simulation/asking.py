@@ -26,6 +26,8 @@ ATTEMPTS = Bounds().attempts
 CONNECTIONS: int = ApiAccess.connections
 # Of several sweeps at once each sends so many at a turn; in earnest as many as it has connections, which costs a grant each.
 AT_ONCE_AMONG_OTHERS = 64
+# Meanwhile the others send.
+ANSWER_TAKES = timedelta(milliseconds=100)
 NO_LIMIT = 1_000_000
 
 
@@ -121,7 +123,7 @@ class Asker:
                     served += done
                     pending += again
                     if pending and self._sweeps > 1:
-                        yield self._agenda.now
+                        yield self._agenda.now + ANSWER_TAKES
                 case _:
                     refused = [batch for batch in pending if batch.urgency >= first]
                     self._fail(refused, Why.NO_QUOTA)

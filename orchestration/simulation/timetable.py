@@ -1,6 +1,6 @@
 """What a simulated month's plan makes due: the plan in force and its scopes, remembered where the answer is the same.
 
-Belongs here: asking `plan_in_force` once a day, as its answer only changes then, and `scopes_due` once for all slots alike. Does
+Belongs here: asking `plan_in_force` on the days on which the listed coins changed, as its answer only changes then, and `scopes_due` once for all slots alike. Does
 not: either of them.
 """
 
@@ -22,13 +22,17 @@ class Timetable:
     def __init__(self, settings: Settings, book: PlanBook, universe: Callable[[datetime], Sequence[str]]) -> None:
         self._settings, self._book, self._universe = settings, book, universe
         self._plans: dict[date, PlanRecord] = {}
+        self._of_coins: dict[tuple[str, ...], PlanRecord] = {}
         self._intervals: dict[tuple[datetime, str], list[int]] = {}
         self._due: dict[tuple[datetime, str, tuple[int, ...]], tuple[str, ...]] = {}
 
     def plan(self, moment: datetime) -> PlanRecord:
         """The plan in force on the day of an instant."""
         if moment.date() not in self._plans:
-            self._plans[moment.date()] = plan_in_force(self._settings, self._book, self._universe(moment), moment)
+            coins = tuple(self._universe(moment))
+            if coins not in self._of_coins:
+                self._of_coins[coins] = plan_in_force(self._settings, self._book, coins, moment)
+            self._plans[moment.date()] = self._of_coins[coins]
         return self._plans[moment.date()]
 
     def due(self, dataset: Dataset, slot: datetime) -> tuple[str, ...]:
