@@ -70,6 +70,7 @@ class Chronicle:
         with lines.open("w", encoding="utf-8") as target:
             target.writelines(f"{entry.to_json()}\n" for entry in self.entries)
         with duckdb.connect(str(file)) as connection:
+            connection.execute("set enable_progress_bar = false")
             prepare(connection)
             write_plans(connection, book)
             connection.execute(WRITE_SQL, [str(lines)])

@@ -100,6 +100,7 @@ class Figures:
 def figures_of(month: Month) -> Figures:
     """Ask the warehouse of a month."""
     with duckdb.connect(str(month.warehouse)) as connection:
+        connection.execute("set enable_progress_bar = false")
         connection.execute(READ_SQL, [naive(month.start), naive(month.end)])
         rows, keys, verdicts, planned, arrived, healed, not_planned = _row(connection, TOTALS_SQL)
         in_ledger = _row(connection, "select coalesce(sum(requests_spent), 0) from ops.fetches")[0]

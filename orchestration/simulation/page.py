@@ -28,10 +28,16 @@ PROCESSES = 2
 FAST_FOLDER = Path("/dev/shm")
 MADE = "<!-- Made by `python -m orchestration.simulation` from the project itself; change it there. -->"
 INTRODUCTION = """\
-What a month of 31 days comes to under each of the vendor's plans, when things go wrong. The plan, the slots that it makes due, the
-budget of requests, the state gate, healing and the verdicts are the project's own code, run on a virtual clock; only the provider is
-made up. It counts by itself and refuses what is above the plan. Verdicts are those of `ops.slot_coverage`, the macro behind
-`htw status` and `fct_slot_coverage`. A slot here is one of one scope: one coin, one cohort, or the whole market."""
+What a month of 31 days comes to under each of the vendor's plans, when things go wrong. The plan, the slots that it makes due,
+the budget of requests, the state gate's rule, the order of healing and the verdicts are the project's own code, run on a virtual
+clock; the course of a sweep is acted out, and the provider is made up. It counts by itself and refuses what is above the plan.
+Verdicts are those of `ops.slot_coverage`, the macro behind `htw status` and `fct_slot_coverage`. A slot here is one of one scope:
+one coin, one cohort, or the whole market."""
+CLEAR = """\
+Nothing is wrong with a perishable slot if none of this happens between its beginning and its end (for daily slots: in the first
+two hours); whatever the project had the requests for must be there then. A slot that is not reached before the next one of its
+dataset has failed; so has one whose request failed five times in a row. Requests are sent in batches here, so single answers
+within a batch are not timed. A slot that the provider can be asked for later is lost only when that is over."""
 Row = Callable[[Figures], str]
 REQUESTS: Mapping[str, Row] = {
     "requests allowed in the month": lambda f: f"{f.plan.most_a_month:,}",
@@ -59,7 +65,7 @@ SLOTS: Mapping[str, Row] = {
 
 def all_figures(seed: int = SEED) -> dict[str, list[Figures]]:
     """A month of each of the vendor's plans, by the coins that are wished for; takes a minute or two of two cores."""
-    wanted = [(plan, coins, seed) for coins in reversed(WISHES) for plan in reversed(PLANS)]
+    wanted = [(plan, coins, seed) for coins in reversed(WISHES) for plan in reversed([*PLANS])]
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         found = dict(zip(wanted, pool.map(one_month, wanted), strict=True))
     return {coins: [found[plan, coins, seed] for plan in PLANS] for coins in WISHES}
@@ -96,20 +102,14 @@ def _story(seed: int) -> Iterator[str]:
         minutes[spell.trouble] += round((spell.end - spell.start).total_seconds() / 60)
     times = Counter(trouble for trouble, *_ in DRAWN)
     yield from ("## What was simulated", "")
-    yield f"The UTC month from {START:%Y-%m-%d} to {END:%Y-%m-%d}, drawn from seed {seed}; the same seed gives the same figures."
+    yield f"{START:%B %Y} (UTC), drawn from seed {seed}; the same seed gives the same figures."
     yield "The provider publishes a state every 15 to 17 minutes and promises the next one after 15. In the month"
     yield f"- it cannot be reached {_spells(times, minutes, Trouble.UNREACHABLE)};"
     yield f"- it answers 503, which costs a request each, {_spells(times, minutes, Trouble.FAILING)};"
     yield f"- it answers 429 to a tenth to a half of the requests {_spells(times, minutes, Trouble.REFUSING)};"
     yield f"- the daemon is away {_spells(times, minutes, Trouble.AWAY)}, the longest time for three hours;"
     yield "- some coins change their rank and one is replaced by another, so that a second plan follows the first."
-    yield from (
-        "",
-        "A perishable slot counts as one while nothing was wrong if none of this happened between its beginning and its",
-    )
-    yield "end (of daily slots: their first two hours). Everything the project had the requests for must be there then. A slot that was"
-    yield "not reached before the next one of its dataset has failed; so has one whose request failed five times. Requests are"
-    yield "sent in batches here, so that single answers within a batch are not timed."
+    yield from ("", CLEAR)
 
 
 def _spells(times: Mapping[Trouble, int], minutes: Mapping[Trouble, int], trouble: Trouble) -> str:

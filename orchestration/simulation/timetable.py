@@ -1,7 +1,7 @@
 """What a simulated month's plan makes due: the plan in force and its scopes, remembered where the answer is the same.
 
-Belongs here: asking `plan_in_force` on the days on which the listed coins changed, as its answer only changes then, and `scopes_due` once for all slots alike. Does
-not: either of them.
+Belongs here: asking `plan_in_force` on the days on which the listed coins changed, as its answer only changes then, and
+`scopes_due` once for all slots alike. Does not: either of them.
 """
 
 from __future__ import annotations

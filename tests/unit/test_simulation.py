@@ -1,4 +1,4 @@
-"""The simulated month: its clock, provider and weather; a week of the free plan; and, among the long tests, every plan's month."""
+"""The simulated month: its clock, provider and weather; a week of the free plan; and, long, each plan's month."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_week_of_the_free_plan_keeps_the_promises(week: Figures) -> None:
 def test_a_promise_that_is_broken_is_seen(week: Figures) -> None:
     for broken in ({"clear_arrived": 0}, {"verdicts": 0}, {"over_plan": 1}, {"counted": 1}, {"lost": {Loss.NO_QUOTA: 1}}):
         with pytest.raises(AssertionError):
-            assert_kept(replace(week, **broken))  # type: ignore[arg-type]
+            assert_kept(replace(week, **broken))
 
 
 def assert_kept(month: Figures) -> None:
