@@ -17,6 +17,8 @@ from orchestration.state_gate import Awaited, awaited
 from tests.pipeline.conftest import DAY, Day
 from warehouse.connection import open_reader
 
+pytestmark = pytest.mark.long
+
 QUARTER = Cadence.QUARTER_HOUR
 DATED = ("coins", "heatmap", "open_positions")
 BEGIN = DAY + timedelta(days=2)

@@ -14,6 +14,8 @@ from sandbox import Fault
 from tests.pipeline.conftest import DAY, Day
 from warehouse.query import query
 
+pytestmark = pytest.mark.long
+
 BEGIN = DAY + timedelta(days=2)
 SLOTS = list(slots_between(Cadence.FIVE_MINUTES, BEGIN, BEGIN + timedelta(minutes=30)))
 BROKEN = SLOTS[2]
