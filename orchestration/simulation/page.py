@@ -82,7 +82,8 @@ def one_month(wanted: tuple[str, str, int]) -> Figures:
 def month_page(figures: Mapping[str, Sequence[Figures]], seed: int = SEED) -> str:
     """One table a wish for coins: plans across; then what happened in the month."""
     tables = [line for coins, months in figures.items() for line in _table(coins, months)]
-    return "\n".join(["# A month of each plan", "", MADE, "", INTRODUCTION, "", *tables, *_story(seed)])
+    short = [month for held in figures.values() for month in held if month.clear_arrived < month.clear_planned]
+    return "\n".join(["# A month of each plan", "", MADE, "", INTRODUCTION, "", *tables, *_shortfall(short), *_story(seed)])
 
 
 def _table(coins: str, months: Sequence[Figures]) -> Iterator[str]:
@@ -91,6 +92,19 @@ def _table(coins: str, months: Sequence[Figures]) -> Iterator[str]:
     yield "|---|" + "---|" * len(months)
     for name, figure in {**REQUESTS, **SLOTS}.items():
         yield f"| {name} | {' | '.join(map(figure, months))} |"
+    yield ""
+
+
+def _shortfall(months: Sequence[Figures]) -> Iterator[str]:
+    """Where perishable slots did not arrive although nothing was wrong, if anywhere."""
+    if not months:
+        return
+    yield from ("## Where it falls short", "")
+    yield "With these plans and coins, perishable slots did not arrive although daemon and provider were up:"
+    yield ""
+    for month in months:
+        missing = month.clear_planned - month.clear_arrived
+        yield f"- {month.plan.name}, `HTW_COINS={month.coins}`: {missing:,} of {month.clear_planned:,}"
     yield ""
 
 
