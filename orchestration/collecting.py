@@ -25,6 +25,7 @@ from warehouse.ledger import Verdict
 from warehouse.vault import BodyWriter, FetchRecord, Part, Vault, new_fetch_id
 
 MOST_ROUNDS = 2
+ALL_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Sweep:
     what was not asked is recorded as failed, with that reason; but for backfill, whose slots failed or not are as missing.
     `on_record` is told of every finished fetch, for progress; `requests_budget` (a day) is noted with each. `held` gives the
     newest state that the warehouse has of each (dataset, scope) dated by it: where that is the present one, nothing is asked.
-    `urgency` is that of every ask; by default each dataset's own.
+    `urgency` is that of every ask; by default each dataset's own. `chunk` is how many asks lie between two readings of the state.
     """
 
     def __init__(
@@ -70,42 +71,56 @@ class Sweep:
         requests_budget: int = 0,
         held: Callable[[], Mapping[tuple[str, str], datetime]] = dict,
         urgency: Urgency | None = None,
+        chunk: int = ALL_AT_ONCE,
     ) -> None:
         self._client, self._vault, self._clock = client, vault, clock
         self._on_record = on_record
         self._requests_budget, self._held = requests_budget, held
-        self._urgency = urgency
+        self._urgency, self._chunk = urgency, chunk
         self._ended_by: dict[Urgency, HyperTrackerError] = {}
 
     async def run(self, asks: Sequence[Ask]) -> list[FetchRecord]:
         """Every fetch made, in the order it finished, state readings among them.
 
-        Payloads that carry no time are dated by the provider's `lastUpdate`, read before and after. Where it moved in
-        between, they are asked for once more.
+        Payloads that carry no time go first. They are dated by the provider's `lastUpdate`, read before and after; where it
+        moved in between, they are asked for once more.
         """
         distinct = {ask.key: ask for ask in map(self._redirected, asks)}.values()
         chosen = sorted(distinct, key=lambda ask: self._urgency_of(ask))
         late = [ask for ask in chosen if self._is_too_late(ask)]
         records = [self._keep(self._missed(ask)) for ask in late]
         timely = [ask for ask in chosen if ask not in late and ask.dataset.name != "state_status"]
-        wants_state = any(ask not in late and ask.dataset.name == "state_status" for ask in chosen)
+        dated = [ask for ask in timely if ask.is_dated]
         await self._settle(timely)
+        if dated:
+            await self._ask_dated(dated, records)
+        elif any(ask not in late and ask.dataset.name == "state_status" for ask in chosen):
+            await self._read_state(records)
+        fetched = await asyncio.gather(*(self._fetch(ask, None) for ask in timely if not ask.is_dated))
+        return [*records, *(record for record in fetched if record)]
+
+    async def _ask_dated(self, asks: Sequence[Ask], records: list[FetchRecord]) -> None:
+        """A chunk after the other, each between two readings of the state: where it moves, one chunk is asked for again."""
+        state = await self._read_state(records)
+        spared = self._spared(asks, state)
+        records += [self._keep(_unchanged(ask, state, self._clock.now())) for ask in spared if state]
+        left = [ask for ask in asks if ask not in spared]
+        for start in range(0, len(left), self._chunk):
+            state = await self._ask_chunk(left[start : start + self._chunk], state, records)
+
+    async def _ask_chunk(self, asks: Sequence[Ask], state: datetime | None, records: list[FetchRecord]) -> datetime | None:
+        """The state at its end, which is that at the beginning of the next chunk."""
         for _ in range(MOST_ROUNDS):
-            dated = any(ask.is_dated for ask in timely)
-            before = await self._read_state(records) if dated or wants_state else None
-            spared = self._spared(timely, before)
-            records += [self._keep(_unchanged(ask, before, self._clock.now())) for ask in spared if before]
-            timely = [ask for ask in timely if ask not in spared]
-            dated = any(ask.is_dated for ask in timely)
-            fetched = await asyncio.gather(*(self._fetch(ask, before) for ask in timely))
-            after = await self._read_state(records) if dated else None
-            found = [(ask, self._closed(record, after)) for ask, record in zip(timely, fetched, strict=True) if record]
+            fetched = await asyncio.gather(*(self._fetch(ask, state) for ask in asks))
+            after = await self._read_state(records)
+            found = [(ask, self._closed(record, after)) for ask, record in zip(asks, fetched, strict=True) if record]
             records += [record for _, record in found]
-            timely = [ask for ask, record in found if self._rolled_over(record)]
-            wants_state = False
-            if not timely or self._ended_by:
+            asks = [ask for ask, record in found if self._rolled_over(record)]
+            state = after
+            if not asks or self._ended_by:
                 break
-        return records
+            state = state or await self._read_state(records)
+        return state
 
     def _urgency_of(self, ask: Ask) -> Urgency:
         return urgency_of(ask.dataset) if self._urgency is None else self._urgency

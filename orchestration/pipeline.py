@@ -19,7 +19,7 @@ from orchestration import modelling
 from orchestration.affording import assumed_coins
 from orchestration.budget import Budget
 from orchestration.clock import Clock, SystemClock
-from orchestration.collecting import Ask, Sweep, listed_coins
+from orchestration.collecting import ALL_AT_ONCE, Ask, Sweep, listed_coins
 from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
@@ -38,6 +38,8 @@ from warehouse.vault import FetchRecord, Part, Vault
 HELD_LOOKBACK = timedelta(days=2)
 SWEEP_PATIENCE = timedelta(minutes=15)
 HELD_WAIT_S = 10.0
+# A state lasts a quarter of an hour: what is asked for in two minutes seldom sees it move.
+CHUNK_MINUTES = 2
 Progress = Callable[[FetchRecord], None]
 
 
@@ -211,7 +213,9 @@ class Pipeline:
         return await self._sweep(client, on_record).run([ask])
 
     def _sweep(self, client: Client[Part], on_record: Progress | None, urgency: Urgency | None = None) -> Sweep:
-        return Sweep(client, self.vault, self.clock, on_record, self.settings.plan_limits().per_day, self._held_states, urgency)
+        limits = self.settings.plan_limits()
+        chunk = CHUNK_MINUTES * limits.per_minute or ALL_AT_ONCE
+        return Sweep(client, self.vault, self.clock, on_record, limits.per_day, self._held_states, urgency, chunk)
 
     def _held_states(self) -> dict[tuple[str, str], datetime]:
         """The newest state in the warehouse of what is dated by it; nothing where the warehouse cannot be read now."""
