@@ -7,6 +7,7 @@ by a kill or by the end of the budget, is lacking still, and so is taken up agai
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import duckdb
+from filelock import FileLock, Timeout
 
 from orchestration.collecting import Ask
 from orchestration.hypertracker.datasets import BY_NAME
@@ -32,7 +34,9 @@ BATCH_REQUESTS = 60
 PUBLISH_EVERY_S = 600.0
 LACKING = """
     select dataset, scope, slot, recoverable_until, cost_to_fix, attempts, known_at
-    from {coverage} where is_missing and recoverable_until > $now and slot >= $since and slot < $until
+    from {coverage}
+    where is_missing and slot >= $since and slot < $until
+        and (recoverable_until > $now or (recoverable_until is null and slot > $now::timestamp - interval 1 day))
 """
 ANEW, MART = "ops.slot_coverage($since::timestamp, $until::timestamp)", "marts.fct_slot_coverage"
 HAS_MART = "select count(*) > 0 from duckdb_tables() where schema_name = 'marts' and table_name = 'fct_slot_coverage'"
@@ -76,8 +80,23 @@ def healing(pipeline: Pipeline) -> list[Errand]:
         rows = _lacking_rows(connection, now)
         counts = newest_row_counts(connection)
     wanted = {dataset.name for dataset in pipeline.settings.wanted_datasets()}
-    lacks = (_lack(row, counts, now) for row in rows if row[0] in wanted)
+    lacks = filter(None, (_lack(row, counts, now) for row in rows if row[0] in wanted))
     return errands_of([lack for lack in lacks if lack.is_worth_trying(now)], now)
+
+
+@contextlib.contextmanager
+def sole_healing(pipeline: Pipeline) -> Iterator[bool]:
+    """Whether nobody else heals this folder now; two would ask for the same slots."""
+    lock = FileLock(pipeline.settings.data_dir / "healing.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def survey(pipeline: Pipeline, wanted: Wanted) -> Survey:
@@ -173,16 +192,17 @@ def _lacking_rows(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[
     return [found for given, table in values for found in connection.execute(LACKING.format(coverage=table), given).fetchall()]
 
 
-def _lack(row: tuple[object, ...], counts: dict[tuple[str, str], int], now: datetime) -> Lack:
-    dataset, scope, slot, until, cost, attempts, tried_at = row
+def _lack(row: tuple[object, ...], counts: dict[tuple[str, str], int], now: datetime) -> Lack | None:
+    """None for what is lost. A slot that is in force still can be had, whatever it is of."""
+    name, scope, slot, until, cost, attempts, tried_at = row
     assert isinstance(slot, datetime)
-    assert isinstance(until, datetime)
-    due = slot.replace(tzinfo=UTC)
-    pages = cost_of(BY_NAME[str(dataset)], str(scope), due, now, counts)
+    dataset, due = BY_NAME[str(name)], slot.replace(tzinfo=UTC)
+    expires_at = until.replace(tzinfo=UTC) if isinstance(until, datetime) else recoverable(dataset, due, now)
+    if expires_at is None:
+        return None
+    pages = cost_of(dataset, str(scope), due, now, counts)
     tried = tried_at.replace(tzinfo=UTC) if isinstance(tried_at, datetime) else None
-    return Lack(
-        str(dataset), str(scope), due, until.replace(tzinfo=UTC), max(int(str(cost or 1)), pages), int(str(attempts)), tried
-    )
+    return Lack(dataset.name, str(scope), due, expires_at, max(int(str(cost or 1)), pages), int(str(attempts)), tried)
 
 
 def _known(pipeline: Pipeline, wanted: Wanted) -> tuple[Collection[tuple[str, datetime]], dict[tuple[str, str], int]]:

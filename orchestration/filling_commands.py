@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from orchestration.console import DONE, Json, out, spoken_errors
-from orchestration.settings import load_offline_settings, load_settings
+from orchestration.settings import SettingsError, load_offline_settings, load_settings
 
 Most = Annotated[int | None, typer.Option("--most", help="At most so many requests.", min=1)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and ask nothing.")]
@@ -25,7 +25,7 @@ def heal(
 ) -> None:
     """Fill what was due, did not arrive and can still be had: what is lost first goes first, out of the reserve of the plan."""
     with spoken_errors():
-        from orchestration.filling import affordable_now, healing
+        from orchestration.filling import affordable_now, healing, sole_healing
         from orchestration.filling_report import cost_lines, errands_json, errands_table
         from orchestration.filling_run import means_of, run, say
         from orchestration.pipeline import Pipeline
@@ -40,7 +40,10 @@ def heal(
         else:
             out.print(errands_table(errands))
             say(cost_lines(errands, means, now))
-        raise typer.Exit(run(pipeline, taken, len(errands), as_json) if errands else DONE)
+        with sole_healing(pipeline) as is_sole:
+            if taken and not is_sole:
+                raise SettingsError("the job `heal` or another `htw heal` is at work on this folder; wait for it")
+            raise typer.Exit(run(pipeline, taken, len(errands), as_json) if errands else DONE)
 
 
 def backfill(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from orchestration.assets.dbt_models import build_and_publish
-from orchestration.filling import affordable_now, healing, run_errands
+from orchestration.filling import affordable_now, healing, run_errands, sole_healing
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.partitions import raw_key, slot_key
 from orchestration.pipeline import Pipeline, is_answered
@@ -39,18 +39,26 @@ def build_heal_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
 
     @dg.op(description=says)
     def fill_missing_slots(context: dg.OpExecutionContext) -> None:
-        lacking = healing(pipeline())
-        taken, healed = affordable_now(pipeline(), lacking), set()
-        context.log.info(f"{len(lacking)} errands would fill what is missing; the reserve pays for {len(taken)} of them now")
-        for outcomes in run_errands(pipeline(), taken, publish=False):
-            healed |= {(o.record.dataset, o.record.slot) for o in outcomes if is_answered(o)}
-        for dataset, slot in sorted(healed):
-            context.log_event(dg.AssetMaterialization(raw_key(dataset), partition=slot_key(slot)))
-        if taken:
-            build_and_publish(context, pipeline())
+        with sole_healing(pipeline()) as is_sole:
+            if is_sole:
+                _heal(context, pipeline())
+            else:
+                context.log.info("somebody heals already")
 
     @dg.job(name=HEAL, executor_def=dg.in_process_executor, tags={"dagster/priority": "-1"}, description=says)
     def heal() -> None:
         fill_missing_slots()
 
     return heal
+
+
+def _heal(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
+    lacking = healing(pipeline)
+    taken, healed = affordable_now(pipeline, lacking), set()
+    context.log.info(f"{len(lacking)} errands would fill what is missing; the reserve pays for {len(taken)} of them now")
+    for outcomes in run_errands(pipeline, taken, publish=False):
+        healed |= {(o.record.dataset, o.record.slot) for o in outcomes if is_answered(o)}
+    for dataset, slot in sorted(healed):
+        context.log_event(dg.AssetMaterialization(raw_key(dataset), partition=slot_key(slot)))
+    if taken:
+        build_and_publish(context, pipeline)

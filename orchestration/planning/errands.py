@@ -33,10 +33,12 @@ class Lack:
     tried_at: datetime | None = None
 
     def is_worth_trying(self, now: datetime) -> bool:
-        """Each failure doubles the pause before the next attempt, up to a day; after the eighth it is left to people."""
+        """Each failure doubles the pause before the next attempt, up to a day, and to a quarter of the time that is left; after
+        the eighth it is left to people."""
         if self.tried_at is None or not self.attempts:
             return True
-        pause = min(FIRST_PAUSE * 2 ** min(self.attempts - 1, MOST_ATTEMPTS), LONGEST_PAUSE)
+        left = (self.expires_at - self.tried_at) / 4
+        pause = min(FIRST_PAUSE * 2 ** min(self.attempts - 1, MOST_ATTEMPTS), LONGEST_PAUSE, left)
         return self.attempts < MOST_ATTEMPTS and self.tried_at + pause <= now
 
 

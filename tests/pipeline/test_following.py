@@ -10,10 +10,12 @@ import dagster as dg
 import pytest
 
 from orchestration.definitions import build_definitions
+from orchestration.filling import healing, run_errands, sole_healing
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence
 from orchestration.state_gate import Awaited, awaited
+from sandbox import Fault
 from tests.pipeline.conftest import DAY, Day
 from warehouse.connection import open_reader
 
@@ -156,3 +158,28 @@ def test_what_was_loaded_at_a_slot_is_not_asked_for_again_at_the_next_state(day:
     for poller, requests in ((market, 1), (fresh, 0)):
         outcomes = poller.pipeline.poll([BY_NAME["heatmap"]], slot, only_waiting=True)
         assert sum(o.record.requests_spent for o in outcomes if o.record.dataset == "heatmap") == requests
+
+
+def test_a_poll_that_failed_is_tried_again_while_its_slot_is_in_force(day: Day, tmp_path: Path) -> None:
+    market = Market(day, tmp_path, datasets="liquidation_risk")
+    slot = BEGIN + timedelta(hours=2)
+    market.at(slot + timedelta(seconds=5))
+    market.day.sandbox.faults.add(Fault("status", path="/liquidation-risk", status=400))
+    market.poll(slot, ("liquidation_risk",))
+    market.day.sandbox.faults.clear()
+    assert not [errand for errand in healing(market.pipeline) if errand.dataset == "liquidation_risk"]
+    market.at(slot + timedelta(minutes=37))
+    (errand,) = [errand for errand in healing(market.pipeline) if errand.dataset == "liquidation_risk"]
+    assert (errand.slot, len(errand.scopes)) == (slot, 16)
+    found = [outcome for outcomes in run_errands(market.pipeline, [errand], publish=False) for outcome in outcomes]
+    assert {o.judgement.verdict.value for o in found if o.record.dataset == "liquidation_risk"} == {"loaded"}
+    assert not [errand for errand in healing(market.pipeline) if errand.dataset == "liquidation_risk"]
+
+
+def test_one_heals_at_a_time(day: Day, tmp_path: Path) -> None:
+    market = Market(day, tmp_path)
+    tmp_path.mkdir(exist_ok=True)
+    with sole_healing(market.pipeline) as first, sole_healing(market.pipeline) as second:
+        assert (first, second) == (True, False)
+    with sole_healing(market.pipeline) as third:
+        assert third

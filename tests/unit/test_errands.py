@@ -91,6 +91,12 @@ def test_each_failure_doubles_the_pause(attempts: int, pause_min: int) -> None:
     assert tried.is_worth_trying(NOON + pause)
 
 
+def test_what_is_lost_soon_is_tried_again_sooner() -> None:
+    tried = Lack("coins", "", NOON, NOON + timedelta(minutes=15), 1, 1, NOON)
+    assert not tried.is_worth_trying(NOON + timedelta(minutes=3))
+    assert tried.is_worth_trying(NOON + timedelta(minutes=4))
+
+
 def test_after_many_failures_it_is_left_to_people() -> None:
     assert lack(1).is_worth_trying(NOON)
     assert not Lack("coins", "", NOON, FAR, 1, MOST_ATTEMPTS, NOON).is_worth_trying(NOON + 10 * LONGEST_PAUSE)
