@@ -21,6 +21,7 @@ from orchestration.console import DONE, FAILED, SLOTS_MISSING, Json, err, out, s
 from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.slots import Cadence, is_slot, slot_at
+from orchestration.quarantine_commands import quarantine
 from orchestration.settings import (
     SANDBOX_TOKEN,
     WAREHOUSE_NAME,
@@ -102,6 +103,7 @@ app.add_typer(alerts, name="alerts")
 app.command()(metrics)
 app.command()(heal)
 app.command()(backfill)
+app.add_typer(quarantine, name="quarantine")
 
 
 @app.command()

@@ -21,7 +21,7 @@ from orchestration.hypertracker.definitions_seen import (
 )
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.shapes import ShapeError
-from warehouse.definitions import ChangeRow, Subject, known_definitions, note_changes, remember
+from warehouse.definitions import ChangeRow, Sighting, Subject, known_definitions, note_changes, remember
 from warehouse.vault import FetchRecord
 
 LOGGER = logging.getLogger("hypertracker")
@@ -42,26 +42,26 @@ def watch_document(connection: duckdb.DuckDBPyConnection, record: FetchRecord, s
         listed = [item for page in pages for item in (page[source.defines.at] if source.defines.at else page)]
         entries = entries_of(listed, source.defines.label, source.defines.key, source.defines.values)
         subject = Subject(record.dataset, "", "entries")
-        known = known_definitions(connection, subject)
+        known = known_definitions(connection, subject, _sighting(record))
         _keep(connection, subject, record, compare_entries(known, entries) if known else [], known, entries)
 
 
 def watch_columns(connection: duckdb.DuckDBPyConnection, record: FetchRecord, source: Dataset, columns: Sequence[str]) -> None:
     """The same for a file of rows, by the names of its columns. The loader refuses a file that lacks a column we know."""
     subject, found = _keys_subject(record, source), dict.fromkeys(columns, "column")
-    known = known_definitions(connection, subject)
+    known = known_definitions(connection, subject, _sighting(record))
     _keep(connection, subject, record, compare_keys(known, found) if known else [], known, found)
 
 
 def note_refusal(connection: duckdb.DuckDBPyConnection, record: FetchRecord, source: Dataset, error: RedefinedError) -> None:
     """Keep what a refused payload would have changed: its own transaction was undone."""
     rows = [ChangeRow(d.name, d.change.value, d.before, d.after) for d in error.differences]
-    note_changes(connection, _keys_subject(record, source), rows, record.finished_at, record.fetch_id, record.payload_id)
+    note_changes(connection, _keys_subject(record, source), rows, _sighting(record))
 
 
 def _watch_keys(connection: duckdb.DuckDBPyConnection, record: FetchRecord, source: Dataset, found: dict[str, str]) -> None:
     subject = _keys_subject(record, source)
-    known = known_definitions(connection, subject)
+    known = known_definitions(connection, subject, _sighting(record))
     differences = compare_keys(known, found) if known else []
     breaking = [difference for difference in differences if difference.change.breaks]
     if breaking and not source.is_optional:
@@ -80,9 +80,13 @@ def _keep(
     for difference in differences:
         LOGGER.warning("%s %s: %s", subject.dataset, subject.variant, difference)
     rows = [ChangeRow(d.name, d.change.value, d.before, d.after) for d in differences]
-    note_changes(connection, subject, rows, record.finished_at, record.fetch_id, record.payload_id)
+    note_changes(connection, subject, rows, _sighting(record))
     if found != known:
-        remember(connection, subject, found, record.payload_id)
+        remember(connection, subject, found, _sighting(record))
+
+
+def _sighting(record: FetchRecord) -> Sighting:
+    return Sighting(record.finished_at, record.fetch_id, record.payload_id)
 
 
 def _widened(known: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:

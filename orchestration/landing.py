@@ -18,17 +18,32 @@ from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.hypertracker.shapes import Contents, ShapeError, instant
 from warehouse import ledger
 from warehouse.coverage import create_coverage
-from warehouse.definitions import create_definitions
+from warehouse.definitions import create_definitions, forget_sightings
 from warehouse.ledger import Judgement, Verdict
-from warehouse.load import LoadError, Origin, RowsSource, as_json_text, insert_documents, insert_rows
+from warehouse.load import LoadError, Origin, RowsSource, as_json_text, find_rejects, insert_documents, insert_rows
 from warehouse.plans import create_plans
+from warehouse.quarantine import (
+    Case,
+    Decision,
+    DecisionBook,
+    Status,
+    create_quarantine,
+    forget_case,
+    note_case,
+    trouble_of,
+)
 from warehouse.raw_tables import RawTable, create_raw_tables
 from warehouse.registry_tables import write_registry
+from warehouse.rejects import Rejects
 from warehouse.vault import FetchRecord, Vault, VaultError
 
 POLL_AGAIN = "run the same `htw poll` again"
-REDEFINED_MEND = "adapt the staging model, set `redefined_at` in the dataset's registry record, then run `htw rebuild`"
-QUARANTINE_MEND = "the payload is kept in the vault; after a fix `htw rebuild` reads it again"
+REDEFINED_MEND = (
+    "adapt the staging model, set `redefined_at` in the dataset's registry record, "
+    "then run `htw quarantine replay --all` or `htw rebuild`"
+)
+QUARANTINE_MEND = "the payload is kept in the vault; after a fix `htw quarantine replay --all` or `htw rebuild` reads it again"
+RELEASED_MEND = "nothing; `htw quarantine list --all` shows what was left out"
 
 
 class ShortFileError(Exception):
@@ -44,6 +59,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     ledger.create_ledger(connection)
     create_definitions(connection)
     create_plans(connection)
+    create_quarantine(connection)
     create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
     write_registry(connection, [_registered(dataset) for dataset in DATASETS], [*_past_sources()])
     create_coverage(connection)
@@ -92,30 +108,99 @@ def land_all(
         yield record, land(connection, vault, record)
 
 
-def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:
-    """The verdict on one fetch, with its rows in raw where it is `loaded`. Landing a record again changes nothing."""
-    if known := ledger.recorded(connection, record.fetch_id):
+def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, again: bool = False) -> Judgement:
+    """The verdict on one fetch, with its rows in raw where it is `loaded`. Landing a record again changes nothing.
+
+    `again` judges anew one that has a verdict already: what is accepted replaces all that the fetch left behind, and so does a
+    refusal for another reason; for the same reason, nothing changes.
+    """
+    known, decision = ledger.recorded(connection, record.fetch_id), DecisionBook(vault.root).about(record.fetch_id)
+    if known and not again:
         return known
+    if decision and decision.status is Status.RELEASED:
+        return _refuse(connection, record, _left_out(decision), decision.case, known, decision)
+    try:
+        with ledger.transaction(connection):
+            if known:
+                _forget(connection, record)
+                ledger.forget_later_load(connection, record)
+            judgement = _judge(connection, vault, record)
+            if decision:
+                note_case(connection, record, decision.case, decision)
+            return judgement
+    except ShortFileError as error:
+        return _refuse(connection, record, Judgement(Verdict.INCOMPLETE, str(error), POLL_AGAIN, error.found), None, known)
+    except RedefinedError as error:
+        return _quarantine(connection, vault, record, error, REDEFINED_MEND, known)
+    except (ShapeError, LoadError, VaultError) as error:
+        return _quarantine(connection, vault, record, error, QUARANTINE_MEND, known)
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:
     if record.outcome != "received":
         held = ledger.payload_of_state(connection, record) if record.outcome == Verdict.UNCHANGED else None
         return _note(connection, record, Judgement(Verdict(record.outcome), record.reason, record.mend), held)
     if doubt := _doubt(record):
         return _note(connection, record, doubt, None)
-    dated_by_us = snapshot_time(record, source_of(record), None)[0]
-    if repeated := ledger.repeated_payload(connection, record, dated_by_us):
+    if repeated := repeated_payload(connection, record):
         return _note(connection, record, Judgement(Verdict.UNCHANGED, "the same bytes as the slot before"), repeated)
     if ledger.is_loaded(connection, record.payload_id):
         return _note(connection, record, Judgement(Verdict.LOADED, "the same bytes as an earlier fetch"), record.payload_id)
-    try:
-        with ledger.transaction(connection):
-            return _load(connection, vault, record)
-    except ShortFileError as error:
-        return _note(connection, record, Judgement(Verdict.INCOMPLETE, str(error), POLL_AGAIN, error.found), None)
-    except RedefinedError as error:
-        note_refusal(connection, record, source_of(record), error)
-        return _note(connection, record, Judgement(Verdict.QUARANTINED, str(error), REDEFINED_MEND), None)
-    except (ShapeError, LoadError, VaultError) as error:
-        return _note(connection, record, Judgement(Verdict.QUARANTINED, str(error), QUARANTINE_MEND), None)
+    return _load(connection, vault, record)
+
+
+def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> str | None:
+    """The payload of the slot before, where a fetch brought nothing but the same once more."""
+    return ledger.repeated_payload(connection, record, snapshot_time(record, source_of(record), None)[0])
+
+
+def _quarantine(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, error: Exception, mend: str, known: Judgement | None
+) -> Judgement:
+    rejects = _rejects(connection, vault, record, error)
+    case = Case(str(error), mend, trouble_of(vault, record, rejects), rejects)
+    redefined = error if isinstance(error, RedefinedError) else None
+    return _refuse(connection, record, Judgement(Verdict.QUARANTINED, case.reason, mend), case, known, redefined=redefined)
+
+
+def _rejects(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, error: Exception) -> Rejects:
+    if not isinstance(error, LoadError) or not record.parts:
+        return Rejects()
+    source = source_of(record)
+    return error.rejects or find_rejects(connection, raw_table(SOURCES[record.dataset]), rows_source(source), vault, record.parts)
+
+
+def _refuse(
+    connection: duckdb.DuckDBPyConnection,
+    record: FetchRecord,
+    judgement: Judgement,
+    case: Case | None,
+    known: Judgement | None,
+    decision: Decision | None = None,
+    redefined: RedefinedError | None = None,
+) -> Judgement:
+    """Note a fetch that gives no rows, and why. One that was refused in the same words before stays as it is."""
+    if known and (known.verdict, known.reason) == (judgement.verdict, judgement.reason):
+        return known
+    with ledger.transaction(connection):
+        if known:
+            _forget(connection, record)
+        if redefined:
+            note_refusal(connection, record, source_of(record), redefined)
+        if case:
+            note_case(connection, record, case, decision)
+        return _note(connection, record, judgement, None)
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> None:
+    ledger.forget_fetch(connection, record)
+    forget_sightings(connection, record.fetch_id)
+    forget_case(connection, record.fetch_id)
+
+
+def _left_out(decision: Decision) -> Judgement:
+    words = f"left out for good by a person: {decision.why} (it could not be read: {decision.case.reason})"
+    return Judgement(Verdict.QUARANTINED, words, RELEASED_MEND)
 
 
 def _load(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:

@@ -57,8 +57,14 @@ EXPIRING = """
     group by dataset
 """
 QUARANTINED = """
-    select dataset, count(*), min(finished_at), arg_max(reason, finished_at), arg_max(mend, finished_at)
-    from ops.fetches where verdict = 'quarantined' and finished_at > $1 and list_contains($2, dataset) group by dataset
+    select
+        fetches.dataset, count(*), min(finished_at), arg_max(fetches.reason, finished_at), arg_max(fetches.mend, finished_at)
+    from ops.fetches as fetches
+    left join ops.quarantine as quarantine on fetches.fetch_id = quarantine.fetch_id
+    where
+        verdict = 'quarantined' and coalesce(status, 'held') = 'held'
+        and finished_at > $1 and list_contains($2, fetches.dataset)
+    group by fetches.dataset
 """
 
 
@@ -117,7 +123,7 @@ def expiring_slots(connection: duckdb.DuckDBPyConnection, now: datetime, dataset
 
 
 def quarantined(connection: duckdb.DuckDBPyConnection, now: datetime, datasets: Sequence[str]) -> list[Quarantined]:
-    """Payloads quarantined in the last day."""
+    """Payloads quarantined in the last day and held still: nobody mended or released them."""
     rows = connection.execute(QUARANTINED, [naive(now - A_DAY), list(datasets)]).fetchall()
     return [Quarantined(row[0], row[1], aware(row[2]), row[3], row[4]) for row in rows]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from warehouse.raw_tables import quoted
 from warehouse.vault import FetchRecord
 
 
@@ -111,14 +112,16 @@ def recorded(connection: duckdb.DuckDBPyConnection, fetch_id: str) -> Judgement 
 def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, snapshot_at: datetime | None) -> str | None:
     """The payload of the slot before, when it held the same bytes of the same snapshot; else None.
 
+    Only fetches that finished before count, so that the answer is the same whenever the record lands.
     `snapshot_at` is what dates a payload that carries no time: the same bytes at another state are another snapshot.
     """
     row = connection.execute(
         """select p.payload_id, p.sha256, p.snapshot_at
            from ops.fetches f join ops.payloads p using (payload_id)
            where f.dataset = ? and f.scope = ? and f.slot < ? and f.verdict in ('loaded', 'unchanged')
+               and (f.finished_at, f.fetch_id) < (?, ?)
            order by f.slot desc, f.finished_at desc limit 1""",
-        [record.dataset, record.scope, naive(record.slot)],
+        [record.dataset, record.scope, naive(record.slot), naive(record.finished_at), record.fetch_id],
     ).fetchone()
     if row is None or row[1] != record.content_sha256:
         return None
@@ -154,8 +157,9 @@ def newest_row_counts(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, 
 def payload_of_state(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> str | None:
     """The payload of the same (dataset, scope) at the state that a fetch found unchanged; None where there is none."""
     row = connection.execute(
-        "select max(payload_id) from ops.payloads where dataset = ? and scope = ? and snapshot_at = ?",
-        [record.dataset, record.scope, naive(record.state_before)],
+        """select max(payload_id) from ops.payloads
+           where dataset = ? and scope = ? and snapshot_at = ? and fetched_at <= ?""",
+        [record.dataset, record.scope, naive(record.state_before), naive(record.finished_at)],
     ).fetchone()
     return row[0] if row else None
 
@@ -190,6 +194,40 @@ def note_fetch(
             record.requests_budget,
         ],
     )  # fmt: skip
+
+
+def later_fetches(
+    connection: duckdb.DuckDBPyConnection, record: FetchRecord, of_all_scopes: bool
+) -> list[tuple[str, datetime, str | None]]:
+    """Fetch, slot (UTC) and payload of what finished after a fetch and was judged by its content, in order of finish."""
+    rows = connection.execute(
+        """select fetch_id, slot, payload_id from ops.fetches
+           where dataset = ? and (? or scope = ?) and (finished_at, fetch_id) > (?, ?)
+               and (payload_id is not null or verdict in ('quarantined', 'empty'))
+           order by finished_at, fetch_id""",
+        [record.dataset, of_all_scopes, record.scope, naive(record.finished_at), record.fetch_id],
+    ).fetchall()
+    return [(fetch_id, slot.replace(tzinfo=UTC), payload_id) for fetch_id, slot, payload_id in rows]
+
+
+def forget_fetch(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> None:
+    """As if a fetch had never been judged; the payload that it loaded goes with it, rows and all."""
+    connection.execute("delete from ops.fetches where fetch_id = ?", [record.fetch_id])
+    _forget_payload(connection, record, "fetched_at = ?")
+
+
+def forget_later_load(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> None:
+    """The rows of a payload that a later fetch of the same bytes loaded: they are to be those of this fetch."""
+    _forget_payload(connection, record, "fetched_at > ?")
+
+
+def _forget_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord, condition: str) -> None:
+    rows = connection.execute(
+        f"delete from ops.payloads where payload_id = ? and {condition} returning load_seq",
+        [record.payload_id, naive(record.finished_at)],
+    ).fetchall()
+    for (load_seq,) in rows:
+        connection.execute(f"delete from raw.{quoted(record.dataset)} where _load_seq = ?", [load_seq])
 
 
 def naive(moment: datetime | None) -> datetime | None:

@@ -20,7 +20,8 @@ import duckdb
 
 from warehouse.ledger import naive
 from warehouse.raw_tables import RawTable, quoted
-from warehouse.vault import COPY_CHUNK_BYTES, Part, Vault
+from warehouse.rejects import Rejects, csv_rejects, infinite_rejects, json_rejects
+from warehouse.vault import COPY_CHUNK_BYTES, Part, Vault, VaultError
 
 SNAPSHOT_MARK = 7  # where Origin's snapshot time stands among the statement's parameters
 PEEK_BYTES = 1 << 16
@@ -28,7 +29,14 @@ COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
 
 
 class LoadError(Exception):
-    """A payload whose content cannot be read as its dataset's rows; the message says what was found instead."""
+    """A payload whose content cannot be read as its dataset's rows; the message says what was found instead.
+
+    `rejects` are the rows at fault, where they were met while reading; of others `find_rejects` tells.
+    """
+
+    def __init__(self, says: str, rejects: Rejects | None = None) -> None:
+        super().__init__(says)
+        self.rejects = rejects
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,30 @@ def insert_rows(
             if "no space" in str(error).lower():
                 raise
             raise LoadError(f"{_first_lines(error)}") from error
-    _check_finite(connection, table, origin.load_seq)
+    _check_finite(connection, table, origin.load_seq, is_json)
     return replace(_count(connection, table, source, origin), columns=tuple(present))
+
+
+def find_rejects(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, source: RowsSource, vault: Vault, parts: Sequence[Part]
+) -> Rejects:
+    """The rows of a payload that `insert_rows` could not read; none where no single row is at fault.
+
+    Reads the files once more, leniently, and keeps nothing of them.
+    """
+    with contextlib.suppress(LoadError, VaultError, duckdb.Error, RecursionError):
+        first = _peek(vault, parts[0])
+        is_json = first.startswith(("[", "{"))
+        present = _json_keys(first, source.rows_at) if is_json else _csv_header(first)
+        _check_columns(table, source, present)
+        with _readable(vault, parts) as (paths, compression):
+            files = [str(path) for path in paths]
+            if not is_json:
+                return csv_rejects(connection, _csv_relation(table, present, ", store_rejects = true"), files, compression)
+            relation = _json_relation(replace(table, columns={}), replace(source, epoch_aliases={}), present)
+            types = {name: _json_type(name, table, source) for name in present}
+            return json_rejects(connection, relation, files, compression, types)
+    return Rejects()
 
 
 def _insert_statement(table: RawTable, source: RowsSource, relation: str, present: Sequence[str]) -> str:
@@ -130,11 +160,11 @@ def _value(name: str, source: RowsSource, present: Sequence[str]) -> str:
     return f"epoch_ms({quoted(alias)})" if alias and name not in present else quoted(name)
 
 
-def _csv_relation(table: RawTable, present: Sequence[str]) -> str:
+def _csv_relation(table: RawTable, present: Sequence[str], options: str = "") -> str:
     types = ", ".join(f"{_text(name)}: {_text(table.columns.get(name, 'varchar'))}" for name in present)
     return (
         f"read_csv($1, columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '\"', "
-        "escape = '\"', nullstr = '', compression = $2, strict_mode = true)"
+        f"escape = '\"', nullstr = '', compression = $2, strict_mode = true{options})"
     )
 
 
@@ -185,13 +215,14 @@ def _check_columns(table: RawTable, source: RowsSource, present: Sequence[str]) 
         raise LoadError(f"columns twice: {', '.join(doubled)}")
 
 
-def _check_finite(connection: duckdb.DuckDBPyConnection, table: RawTable, load_seq: int) -> None:
+def _check_finite(connection: duckdb.DuckDBPyConnection, table: RawTable, load_seq: int, is_json: bool) -> None:
     doubles = [name for name, kind in table.columns.items() if kind == "double"]
     counts = ", ".join(f"count(*) filter (where not isfinite({quoted(name)}))" for name in doubles)
     row = connection.execute(f"select {counts} from raw.{quoted(table.name)} where _load_seq = ?", [load_seq]).fetchone()
     bad = [name for name, count in zip(doubles, row or (), strict=True) if count]
     if bad:
-        raise LoadError(f"not a finite number in: {', '.join(bad)}")
+        rejects = infinite_rejects(connection, table, load_seq, bad, is_json)
+        raise LoadError(f"not a finite number in: {', '.join(bad)}", rejects)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: RawTable, source: RowsSource, origin: Origin) -> RowCounts:

@@ -242,6 +242,14 @@ class Vault:
         found = [FetchRecord.from_json(path.read_text("utf-8")) for day in days for path in day.glob("*.json")]
         yield from sorted(found, key=lambda record: (record.finished_at, record.fetch_id))
 
+    def record(self, dataset: str, slot: datetime, fetch_id: str) -> FetchRecord:
+        """The record of one fetch. Raises `VaultError` where it is not there."""
+        path = self._day(dataset, slot) / f"{slot.astimezone(UTC):%H%M}-{fetch_id}.json"
+        try:
+            return FetchRecord.from_json(path.read_text("utf-8"))
+        except OSError as error:
+            raise VaultError(f"the record {path.relative_to(self.root)} cannot be read ({error})") from error
+
     def latest(self, dataset: str, scope: str = "") -> FetchRecord | None:
         """The record of the newest payload received for a dataset and scope, or None."""
         for day in sorted((self.root / dataset).glob("*-*-*"), reverse=True):
