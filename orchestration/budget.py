@@ -1,13 +1,15 @@
 """One ledger of requests for every process of a data folder: debited before a request is sent, corrected by the server.
 
-Belongs here: who may send now, who waits until when, who may not, and why. Does not: the file (`budget_file`) and its entries
-(`budget_entries`), calendar arithmetic (`planning.windows`), what the server's words mean (`hypertracker.answers`).
+Belongs here: who may send now, who waits until when, who may not, and why. Does not: the file (`budget_file`), its entries
+(`budget_entries`) and who waits (`budget_lines`), calendar arithmetic (`planning.windows`), what the server's words mean
+(`hypertracker.answers`).
 
 Home-made, because no library of rate limits has priorities, calendar quotas and corrections by the server together.
 
 The minute is a sliding window that holds however the server counts: a request has a place from its debit until 60 s after its
-answer began, and the server received it in between. Days and months are calendar ones in UTC, because the moment at which the
-vendor's counters start anew is not documented.
+answer began, and the server received it in between. Where it is full, the most urgent go first, and of those what ends first:
+a request has a place if more are free than requests ranked before it wait. Days and months are calendar ones in UTC, because
+the moment at which the vendor's counters start anew is not documented.
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from orchestration.budget_entries import (
+    A_SECOND,
     LONGEST_QUIET,
     book,
     enough_places_at,
@@ -37,13 +42,13 @@ from orchestration.budget_entries import (
     spent_since,
 )
 from orchestration.budget_file import BudgetFile
+from orchestration.budget_lines import LONGEST_NAP, ahead, stand
 from orchestration.clock import Clock
-from orchestration.hypertracker.errors import QuotaHeldError, QuotaSpentError
+from orchestration.hypertracker.errors import QuotaHeldError, QuotaSpentError, SlotOverError
 from orchestration.planning.plans import Plan
-from orchestration.planning.urgency import Demand, Urgency
+from orchestration.planning.urgency import Claim, Demand, Urgency
 from orchestration.planning.windows import Unit, Window, day_at, enough_from, held_back, window_at
 
-LONGEST_NAP_S = 10.0
 JITTER_S = 0.05
 UNITS: tuple[Unit, ...] = ("day", "month")
 
@@ -92,24 +97,31 @@ class Budget:
     def __init__(self, file: Path, plan: Plan, clock: Clock, demand: Demand | None = None) -> None:
         self._file = BudgetFile(file)
         self._plan, self._clock, self._demand = plan, clock, demand or Demand()
+        self._owner, self._waiting = uuid4().hex, Counter[Claim]()
 
-    async def take(self, urgency: Urgency) -> int:
-        """Wait for a turn in the minute. Raises `QuotaSpentError` where the day, the month or the server says no."""
-        while True:
-            match self.grant(urgency):
-                case Granted(ticket):
-                    return ticket
-                case Refused(unit, until, reason, is_held):
-                    kind = QuotaHeldError if is_held else QuotaSpentError
-                    raise kind(f"{reason}; asked again from {until:%Y-%m-%d %H:%M:%S} UTC", unit, until=until)
-                case Later(moment):
-                    await self._nap(moment, urgency)
+    async def take(self, claim: Claim, behind: int = 0) -> int:
+        """Wait for a turn in the minute, ahead of claims ranked behind this one; `behind` more requests of it follow.
 
-    def grant(self, urgency: Urgency, count: int = 1) -> Grant:
+        Raises `QuotaSpentError` where the day, the month or the server says no, `SlotOverError` where the claim ends first.
+        """
+        grant = self._file.write(lambda db: self._queue(db, claim, 1, behind))
+        try:
+            while isinstance(grant, Later):
+                await self._nap(grant.moment, claim)
+                grant = self._file.write(lambda db: self._queue(db, claim, 0, behind))
+        except BaseException:
+            self._file.write(lambda db: self._stand(db, claim, -1, 0))
+            raise
+        if isinstance(grant, Granted):
+            return grant.ticket
+        kind = QuotaHeldError if grant.is_held else QuotaSpentError
+        raise kind(f"{grant.reason}; asked again from {grant.until:%Y-%m-%d %H:%M:%S} UTC", grant.unit, until=grant.until)
+
+    def grant(self, urgency: Urgency, count: int = 1, ends_at: datetime | None = None) -> Grant:
         """Debit so many requests at once if they may be sent now. Raises `ValueError` for more than a minute ever allows."""
         if count < 1 or (self._plan.per_minute and count > self._most_places(urgency)):
             raise ValueError(f"{count} requests at once are not possible with plan {self._plan.name}")
-        return self._file.write(lambda db: self._grant(db, urgency, count))
+        return self._file.write(lambda db: self._grant(db, Claim(urgency, ends_at), count))
 
     def answered(self, ticket: int) -> None:
         """The answer to a request began: its place is free a minute from now. Only the first call for a ticket counts."""
@@ -145,20 +157,34 @@ class Budget:
         rows = self._file.read(lambda db: db.execute("select urgency, requests from days where day = ?", (f"{day}",)).fetchall())
         return {Urgency(urgency): requests for urgency, requests in rows if requests}
 
-    async def _nap(self, moment: datetime, urgency: Urgency) -> None:
+    async def _nap(self, moment: datetime, claim: Claim) -> None:
         """Wait, but never long without looking again: the clock may be set, a place given back. The more urgent wake first."""
-        jitter = timedelta(seconds=JITTER_S * (urgency + random.random()))
+        jitter = timedelta(seconds=JITTER_S * (claim.urgency + random.random()))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_NAP_S):
-                await self._clock.wait_until(moment + jitter)
+            async with asyncio.timeout(LONGEST_NAP.total_seconds()):
+                await self._clock.wait_until(min(moment + jitter, self._clock.now() + LONGEST_NAP))
+        if claim.ends_at is not None and claim.ends_at <= self._clock.now():
+            raise SlotOverError(f"not sent before its slot ended at {claim.ends_at:%Y-%m-%d %H:%M:%S}: the minute was full")
 
-    def _grant(self, db: sqlite3.Connection, urgency: Urgency, count: int) -> Grant:
+    def _queue(self, db: sqlite3.Connection, claim: Claim, joining: int, behind: int) -> Grant:
+        """A grant, and the place in the line that goes with it: kept by who has to wait, left by who has not."""
+        grant = self._grant(db, claim, 1)
+        change = joining if isinstance(grant, Later) else joining - 1
+        self._stand(db, claim, change, 0 if isinstance(grant, Refused) else behind)
+        return grant
+
+    def _stand(self, db: sqlite3.Connection, claim: Claim, change: int, behind: int) -> None:
+        """So many more wait with this claim, and so many follow them."""
+        self._waiting[claim] += change
+        stand(db, self._clock.now(), self._owner, claim, self._waiting[claim] + behind)
+
+    def _grant(self, db: sqlite3.Connection, claim: Claim, count: int) -> Grant:
         now = self._clock.now()
-        if refusal := self._closed(db, now) or self._over_quota(db, now, urgency, count):
+        if refusal := self._closed(db, now) or self._over_quota(db, now, claim.urgency, count):
             return refusal
-        if moment := max(filter(None, (quiet_until(db, now), self._full_until(db, now, urgency, count))), default=None):
+        if moment := max(filter(None, (quiet_until(db, now), self._full_until(db, now, claim, count))), default=None):
             return Later(moment)
-        return Granted(book(db, now, urgency, count))
+        return Granted(book(db, now, claim.urgency, count))
 
     def _closed(self, db: sqlite3.Connection, now: datetime) -> Refused | None:
         """What the server said; it holds for every urgency."""
@@ -214,14 +240,17 @@ class Budget:
         """Backfill has half of the minute, so that live polls always find places."""
         return max(1, self._plan.per_minute // 2) if urgency is Urgency.BACKFILL else self._plan.per_minute
 
-    def _full_until(self, db: sqlite3.Connection, now: datetime, urgency: Urgency, count: int) -> datetime | None:
-        """When enough places may be free, None if they are now; an answer that is late makes it later."""
+    def _full_until(self, db: sqlite3.Connection, now: datetime, claim: Claim, count: int) -> datetime | None:
+        """When enough places may be free, None if they are now; a late answer, or others in the line, make it later."""
         if not self._plan.per_minute:
             return None
         shorten_places(db, now)
-        limits = [(self._plan.per_minute, Urgency.PERISHABLE), (self._most_places(urgency), urgency)]
+        limits = [(self._plan.per_minute, Urgency.PERISHABLE), (self._most_places(claim.urgency), claim.urgency)]
         waits = (enough_places_at(db, now, most - count, least) for most, least in limits)
-        return max(filter(None, waits), default=None)
+        if moment := max(filter(None, waits), default=None):
+            return moment
+        is_next = occupied(db, now) + ahead(db, now, claim) + count <= self._plan.per_minute
+        return None if is_next else now + A_SECOND
 
     def _close(self, db: sqlite3.Connection, error: QuotaSpentError) -> None:
         now = self._clock.now()

@@ -24,7 +24,7 @@ COMPANIONS = ("-wal", "-shm", "")
 
 # Times are microseconds since 1970. `days`: requests of a UTC day. `places`: requests that occupy the minute until `free_at`;
 # their ticket is never given twice. `said`: what the server last said of the day's and the month's quota. `quiet`: when anybody
-# may ask again after a 429.
+# may ask again after a 429. `waiting`: how many requests of an owner wait for the minute, or follow those that do, by claim.
 TABLES = """
 create table if not exists days (
     day text not null, urgency integer not null, requests integer not null, primary key (day, urgency)
@@ -39,6 +39,10 @@ create table if not exists said (
     elsewhere integer not null
 );
 create table if not exists quiet (one integer primary key check (one = 1), until integer not null);
+create table if not exists waiting (
+    owner text not null, urgency integer not null, ends_at integer not null, requests integer not null, seen_at integer not null,
+    primary key (owner, urgency, ends_at)
+) without rowid;
 """
 
 ResultT = TypeVar("ResultT")

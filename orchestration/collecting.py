@@ -20,7 +20,7 @@ from orchestration.hypertracker.endpoint import Dataset, Dating, Paging
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError, TransientError
 from orchestration.hypertracker.shapes import ShapeError, instant
 from orchestration.planning.slots import slot_at
-from orchestration.planning.urgency import Urgency
+from orchestration.planning.urgency import Claim, Urgency
 from warehouse.ledger import Verdict
 from warehouse.vault import BodyWriter, FetchRecord, Part, Vault, new_fetch_id
 
@@ -125,6 +125,10 @@ class Sweep:
     def _urgency_of(self, ask: Ask) -> Urgency:
         return urgency_of(ask.dataset) if self._urgency is None else self._urgency
 
+    def _claim_of(self, ask: Ask) -> Claim:
+        """What ends first goes first in a full minute; a slot that is over is as urgent at any time."""
+        return Claim(self._urgency_of(ask), None if self._is_over(ask) else ask.slot + ask.dataset.cadence.step)
+
     def _spared(self, asks: Sequence[Ask], state: datetime | None) -> list[Ask]:
         """Asks for a state that the warehouse has already: they would bring the same bytes once more."""
         return spared(asks, self._held(), state) if state is not None else []
@@ -157,7 +161,7 @@ class Sweep:
             return None if urgency is Urgency.BACKFILL else self._keep(why)
         bodies, is_cut_off = self._bodies(ask), False
         try:
-            parts = await self._client.fetch(ask.source, ask.scope, ask.slot, bodies, tally, urgency)
+            parts = await self._client.fetch(ask.source, ask.scope, ask.slot, bodies, tally, self._claim_of(ask))
         except HyperTrackerError as error:
             self._note_end(error, urgency)
             is_cut_off = isinstance(error, TransientError | QuotaSpentError | TokenError)

@@ -26,7 +26,7 @@ from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, 
 from orchestration.hypertracker.expectations import Answered, Aspect, Difference, compare, merged
 from orchestration.hypertracker.turns import Turns
 from orchestration.landing import land, prepare
-from orchestration.planning.urgency import Urgency
+from orchestration.planning.urgency import Claim, Urgency
 from orchestration.probe_errand import Errand, counted, largest_of_each_dex
 from orchestration.probe_report import Asked, Report
 from orchestration.probe_samples import Samples
@@ -95,7 +95,7 @@ class _Probe:
         try:
             source = first_page_of(ask.source)
             bodies = VaultBodies(self._vault, ask.dataset.name, ask.slot, ask.source.suffix)
-            parts = await client.fetch(source, ask.scope, ask.slot, bodies, tally, Urgency.FRESHNESS)
+            parts = await client.fetch(source, ask.scope, ask.slot, bodies, tally, Claim(Urgency.FRESHNESS))
         except HyperTrackerError as error:
             self._note_error(ask, tally, error)
             return ""

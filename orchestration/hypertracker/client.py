@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,8 +42,8 @@ from orchestration.hypertracker.links import answered_link, is_loopback, safe_li
 from orchestration.hypertracker.paging import pager_for
 from orchestration.hypertracker.redaction import install_redaction
 from orchestration.hypertracker.transport import beginning, capped, certificates, check_location, deadline, transport_errors
-from orchestration.hypertracker.turns import OwnTurns, Turns, tell, turn
-from orchestration.planning.urgency import Urgency
+from orchestration.hypertracker.turns import Line, OwnTurns, Turns, tell
+from orchestration.planning.urgency import FIRST, Claim
 
 LOGGER = logging.getLogger("hypertracker")
 FIRST_WAIT_S = 0.5
@@ -114,6 +115,7 @@ class Client(Generic[StoredT]):
         self._storage = self._http()
         self._turns: Turns = turns or OwnTurns()
         self._places = asyncio.Semaphore(access.connections)
+        self._queued = Counter[Claim]()
 
     def _http(self, base_url: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> httpx.AsyncClient:
         connections = self._access.connections
@@ -138,39 +140,53 @@ class Client(Generic[StoredT]):
 
     async def fetch(
         self, dataset: Dataset, scope: str, slot: datetime, store: BodyStore[StoredT], tally: Tally,
-        urgency: Urgency = Urgency.PERISHABLE,
+        claim: Claim = FIRST,
     ) -> tuple[StoredT, ...]:  # fmt: skip
         """The payload of one (dataset, scope, slot): one stored part, or one a page. `tally` counts the requests.
 
         Raises the errors of `errors`; nothing of a failed attempt stays in the store but the pages before it, unnamed.
         """
-        async with self._places, deadline(self._bounds.deadline_s):
+        async with self._place(claim), deadline(self._bounds.deadline_s) as end:
+            line = Line(self._turns, claim, lambda: self._queued[claim], end)
             *others, last = dataset.url_paths(scope, slot)
             for path in others:
                 with contextlib.suppress(NotFoundError, BadRequestError):
-                    return await self._pages(dataset, path, dataset.params(scope, slot), store, tally, urgency)
-            return await self._pages(dataset, last, dataset.params(scope, slot), store, tally, urgency)
+                    return await self._pages(dataset, path, dataset.params(scope, slot), store, tally, line)
+            return await self._pages(dataset, last, dataset.params(scope, slot), store, tally, line)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, claim: Claim) -> AsyncIterator[None]:
+        """One of the connections; those who wait for one are counted."""
+        self._queued[claim] += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._queued[claim] -= 1
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def _pages(
-        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
+        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
     ) -> tuple[StoredT, ...]:
         """Every page, from where an earlier attempt was cut off; a cursor that is not honoured any more costs those before."""
         try:
-            return await self._paged(dataset, path, first, store, tally, urgency)
+            return await self._paged(dataset, path, first, store, tally, line)
         except BadRequestError:
             if not store.begun():
                 raise
             store.note(())
-            return await self._paged(dataset, path, first, store, tally, urgency)
+            return await self._paged(dataset, path, first, store, tally, line)
 
     async def _paged(
-        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
+        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
     ) -> tuple[StoredT, ...]:
         pager, parts = pager_for(dataset), list(store.begun())
         for part in parts:
             pager.advance(store, part)
         while not pager.finished:
-            part = await self._with_retries(dataset, path, pager.params(first), store, tally, urgency)
+            part = await self._with_retries(dataset, path, pager.params(first), store, tally, line)
             parts.append(part)
             if tally.doubt:
                 break  # a page that cannot be read names no next one; what came is kept, for the quarantine to show
@@ -179,16 +195,17 @@ class Client(Generic[StoredT]):
                 store.note(parts)
         return tuple(parts)
 
-    async def server_time(self, urgency: Urgency = Urgency.PERISHABLE) -> datetime | None:
+    async def server_time(self) -> datetime | None:
         """The API's present (UTC), by one request that also proves the token; None where it does not say."""
         with transport_errors(self._api_url.host):
-            async with deadline(self._bounds.deadline_s), self._asked(STATUS_PATH, {}, "*/*", Tally(), urgency) as answer:
+            line = Line(self._turns)
+            async with deadline(self._bounds.deadline_s), self._asked(STATUS_PATH, {}, "*/*", Tally(), line) as answer:
                 if answer.status_code != 200:
                     raise await self._refusal(answer)
                 return said_time(answer.headers.get("date"))
 
     async def _with_retries(
-        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
+        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
     ) -> StoredT:
         async for attempt in stamina.retry_context(
             on=_retry_rule(tally, self._bounds.unsaid_wait_s),
@@ -198,11 +215,11 @@ class Client(Generic[StoredT]):
             wait_max=LONGEST_WAIT_S,
         ):
             with attempt:
-                return await self._attempt(dataset, path, params, store, tally, urgency)
+                return await self._attempt(dataset, path, params, store, tally, line)
         raise AssertionError("stamina returns or raises")
 
     async def _attempt(
-        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, urgency: Urgency
+        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
     ) -> StoredT:
         """Ask once and download at once: a link is worth nothing later (contract 1, link life).
 
@@ -212,7 +229,7 @@ class Client(Generic[StoredT]):
         watch = BodyWatch(dataset.cap_bytes - tally.kept_bytes)
         with transport_errors(self._api_url.host), store.new_body() as target:
             body = WatchedBody(target, watch)
-            async with self._asked(path, params, dataset.accept, tally, urgency) as answer:
+            async with self._asked(path, params, dataset.accept, tally, line) as answer:
                 link = await self._take(answer, body, dataset, tally)
             if link is not None:
                 await self._download(link, body, dataset.cap_bytes, tally)
@@ -224,10 +241,10 @@ class Client(Generic[StoredT]):
 
     @contextlib.asynccontextmanager
     async def _asked(
-        self, path: str, params: dict[str, str], accept: str, tally: Tally, urgency: Urgency
+        self, path: str, params: dict[str, str], accept: str, tally: Tally, line: Line
     ) -> AsyncIterator[httpx.Response]:
         """The answer to one request that had its turn. Without a connection the provider counts nothing, nor does the tally."""
-        async with turn(self._turns, urgency) as answered:
+        async with line.turn() as answered:
             tally.requests += 1
             try:
                 async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": accept}) as answer:

@@ -7,6 +7,7 @@
     │   ├── ForbiddenError        403: the token may not read this dataset
     │   ├── QuotaSpentError       402, or the 429 that means the day or month is spent; or known before asking
     │   │   └── QuotaHeldError    what is left is kept for more urgent requests
+    │   ├── SlotOverError         its slot ended before its turn came; nothing was sent
     │   ├── NotFoundError         404: the provider does not have this scope
     │   ├── UnsafeLinkError       a redirect or link outside the allowed storage hosts
     │   └── PagingError           a cursor that repeats or never ends
@@ -79,6 +80,12 @@ class QuotaHeldError(QuotaSpentError):
     mend = (
         "nothing needs mending: it is asked for again later; a larger HTW_PLAN, or less of HTW_COINS / HTW_DATASETS, makes room"
     )
+
+
+class SlotOverError(RefusedError):
+    """The slot ended before its turn came: what is served now is of a later one."""
+
+    mend = "nothing needs mending: what can still be had is healed; a larger HTW_PLAN, or less of HTW_COINS, makes room"
 
 
 class NotFoundError(RefusedError):

@@ -54,11 +54,11 @@ def _words(error: httpx.HTTPError) -> str:
 
 
 @contextlib.asynccontextmanager
-async def deadline(seconds: float) -> AsyncIterator[None]:
-    """An end to everything inside, however lively it is. Raises `TransportError`."""
+async def deadline(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """An end to everything inside, however lively it is; it can be put off. Raises `TransportError`."""
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with asyncio.timeout(seconds) as end:
+            yield end
     except TimeoutError:
         raise TransportError(f"not finished within {seconds:g} s") from None
 

@@ -1,7 +1,7 @@
 """Whose turn it is to send a request: the door every request to the API passes, before it is sent.
 
-Belongs here: what the client needs of a keeper of turns, and the keeper of a client that is given none. Does not: quotas and
-what other processes send (a keeper that knows them is `Turns` too).
+Belongs here: what the client needs of a keeper of turns, waiting for one, and the keeper of a client that is given none. Does
+not: quotas and what other processes send (a keeper that knows them is `Turns` too).
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
 
 from orchestration.hypertracker.errors import HyperTrackerError, QuotaSpentError, RateLimitedError
-from orchestration.planning.urgency import Urgency
+from orchestration.planning.urgency import FIRST, Claim
 
 
 class Turns(Protocol):
     """Lets requests pass one by one and is told what became of each; a ticket names one request."""
 
-    async def take(self, urgency: Urgency) -> int:
-        """Wait for a turn. Raises `QuotaSpentError` where there is none to wait for; nothing may be sent then."""
+    async def take(self, claim: Claim, behind: int = 0) -> int:
+        """Wait for a turn; `behind` more requests of this claim will follow. Raises `QuotaSpentError` where there is no turn to
+        wait for, `SlotOverError` where the claim ends before; nothing may be sent then."""
         ...
 
     def answered(self, ticket: int) -> None:
@@ -47,7 +49,7 @@ class OwnTurns:
     def __init__(self) -> None:
         self._quiet_until = 0.0
 
-    async def take(self, urgency: Urgency) -> int:  # noqa: ARG002  # nobody else is there to be let pass
+    async def take(self, claim: Claim, behind: int = 0) -> int:  # noqa: ARG002  # nobody else is there to be let pass
         while (pause := self._quiet_until - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(pause)
         return 0
@@ -62,21 +64,44 @@ class OwnTurns:
     def spent(self, error: QuotaSpentError) -> None: ...
 
 
-@contextlib.asynccontextmanager
-async def turn(turns: Turns, urgency: Urgency) -> AsyncIterator[Callable[[], None]]:
-    """The turn of the one request that is sent inside; gives what to call when its answer begins.
+@dataclass(frozen=True)
+class Line:
+    """One fetch's way to its turns: what it claims, how many asks of that claim follow it, and the end of its time.
 
-    A request without a connection never reached the server; any other may have.
+    Waiting for the turn of a slot that has not ended does not use up that time.
     """
-    ticket = await turns.take(urgency)
-    try:
-        yield lambda: turns.answered(ticket)
-    except (httpx.ConnectError, httpx.ConnectTimeout):
-        turns.refund(ticket)
-        raise
-    except BaseException:
-        turns.answered(ticket)
-        raise
+
+    turns: Turns
+    claim: Claim = FIRST
+    behind: Callable[[], int] = int
+    end: asyncio.Timeout | None = None
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[Callable[[], None]]:
+        """The turn of the one request that is sent inside; gives what to call when its answer begins.
+
+        A request without a connection never reached the server; any other may have.
+        """
+        ticket = await self._take()
+        try:
+            yield lambda: self.turns.answered(ticket)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            self.turns.refund(ticket)
+            raise
+        except BaseException:
+            self.turns.answered(ticket)
+            raise
+
+    async def _take(self) -> int:
+        if self.end is None or self.claim.ends_at is None or (when := self.end.when()) is None:
+            return await self.turns.take(self.claim, self.behind())
+        time = asyncio.get_running_loop().time
+        left = when - time()
+        self.end.reschedule(None)
+        try:
+            return await self.turns.take(self.claim, self.behind())
+        finally:
+            self.end.reschedule(time() + left)
 
 
 def tell(turns: Turns, error: HyperTrackerError, unsaid_wait_s: float) -> None:

@@ -1,11 +1,12 @@
 """How urgent a request is: who goes first where the quota does not suffice for all, and what is kept for whom.
 
-Belongs here: the order, and demand as values. Does not: which ask is how urgent (`collecting`), the spending (`budget`).
+Belongs here: the order, claims and demand as values. Does not: which ask is how urgent (`collecting`), the spending (`budget`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 
 
@@ -18,6 +19,18 @@ class Urgency(IntEnum):
     """Of a live poll that can be had later too."""
     BACKFILL = 2
     """Of healing and backfill."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a request may say for being sent before others: its urgency, then the end of its slot (UTC), None where that is over
+    or there is none."""
+
+    urgency: Urgency = Urgency.PERISHABLE
+    ends_at: datetime | None = None
+
+
+FIRST = Claim()
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.budget import Budget, Grant, Granted, Later, Refused
-from orchestration.hypertracker.errors import QuotaHeldError, QuotaSpentError
+from orchestration.hypertracker.errors import QuotaHeldError, QuotaSpentError, SlotOverError
 from orchestration.planning.plans import Plan, monthly
-from orchestration.planning.urgency import Demand, Urgency
+from orchestration.planning.urgency import FIRST, Claim, Demand, Urgency
 from orchestration.planning.windows import day_at, enough_from, held_back, month_at
 
 NOON = datetime(2026, 3, 26, 12, tzinfo=UTC)
@@ -137,8 +137,8 @@ def test_a_place_without_an_answer_is_free_after_a_while(make: Make, clock: Fake
 
 def test_waiting_takes_the_next_place_of_the_minute(make: Make, clock: FakeClock) -> None:
     budget = make(per_minute=1)
-    budget.answered(asyncio.run(budget.take(PERISHABLE)))
-    assert asyncio.run(budget.take(PERISHABLE))
+    budget.answered(asyncio.run(budget.take(Claim(PERISHABLE))))
+    assert asyncio.run(budget.take(Claim(PERISHABLE)))
     assert NOON + MINUTE < clock.present < NOON + MINUTE + SECOND
 
 
@@ -174,7 +174,7 @@ def test_what_is_held_back_is_free_when_it_says(make: Make, clock: FakeClock) ->
     budget = make(demand=Demand(perishable_a_day=48))
     assert len(granted(budget, FRESHNESS)) == 76
     with pytest.raises(QuotaHeldError, match="76 of the 100 requests of this UTC day are spent, and 24 are kept") as caught:
-        asyncio.run(budget.take(FRESHNESS))
+        asyncio.run(budget.take(Claim(FRESHNESS)))
     assert caught.value.until == NOON + HOUR / 2
     clock.present = caught.value.until - SECOND
     assert not granted(budget, FRESHNESS)
@@ -186,7 +186,7 @@ def test_a_spent_quota_says_how_much_and_until_when(make: Make) -> None:
     budget = make(per_day=2)
     granted(budget)
     with pytest.raises(QuotaSpentError) as caught:
-        asyncio.run(budget.take(PERISHABLE))
+        asyncio.run(budget.take(Claim(PERISHABLE)))
     says = "2 of the 2 requests of this UTC day are spent; asked again from 2026-03-27 00:00:00 UTC"
     assert str(caught.value) == says
     assert not isinstance(caught.value, QuotaHeldError)
@@ -424,3 +424,103 @@ def simulated(folder: Path, limit: int, requests: list[tuple[float, float, float
                 assert moment > clock.present
                 heapq.heappush(events, (moment, number, 0, (there, back, is_noted)))
     return received
+
+
+def line(tmp_path: Path) -> list[tuple[int, int]]:
+    """Urgency and number of those who wait, in their order."""
+    with sqlite3.connect(tmp_path / "budget.sqlite") as db:
+        return db.execute("select urgency, requests from waiting order by urgency, ends_at").fetchall()
+
+
+class Crowd:
+    """Tasks that wait for one minute, each with a budget of its own as processes have; time passes when all of them wait."""
+
+    def __init__(self, tmp_path: Path, per_minute: int) -> None:
+        self.served: list[str] = []
+        self._file, self._plan, self._clock = tmp_path / "budget.sqlite", Plan("own", 10**6, per_minute), FakeClock()
+        self._sleepers: list[tuple[datetime, int, asyncio.Event]] = []
+
+    def now(self) -> datetime:
+        return self._clock.present
+
+    async def wait_until(self, moment: datetime) -> None:
+        awake = asyncio.Event()
+        heapq.heappush(self._sleepers, (moment, id(awake), awake))
+        await awake.wait()
+
+    def budget(self) -> Budget:
+        return Budget(self._file, self._plan, self)
+
+    async def serve(self, claims: dict[str, Claim], each: int = 1) -> None:
+        """Serve all, who begin to wait in this order, with so many requests each; every answer comes at once."""
+        tasks = [asyncio.create_task(self._wait(name, claim, each)) for name, claim in claims.items()]
+        while not all(task.done() for task in tasks):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if self._sleepers:
+                self._clock.present, _, awake = heapq.heappop(self._sleepers)
+                awake.set()
+
+    async def _wait(self, name: str, claim: Claim, each: int) -> None:
+        budget = self.budget()
+        for behind in reversed(range(each)):
+            budget.answered(await budget.take(claim, behind))
+            self.served.append(name)
+
+
+SOON, LATER = Claim(PERISHABLE, NOON + 5 * MINUTE), Claim(PERISHABLE, NOON + HOUR)
+
+
+def test_of_those_who_wait_what_ends_first_is_served_first(tmp_path: Path) -> None:
+    crowd = Crowd(tmp_path, per_minute=1)
+    assert granted(crowd.budget())
+    fresh = Claim(FRESHNESS, NOON + 10 * MINUTE)
+    asyncio.run(crowd.serve({"heal": Claim(BACKFILL), "fresh": fresh, "endless": FIRST, "later": LATER, "soon": SOON}))
+    assert crowd.served == ["soon", "later", "endless", "fresh", "heal"]
+
+
+def test_a_sweep_is_served_whole_before_one_that_ends_later(tmp_path: Path) -> None:
+    crowd = Crowd(tmp_path, per_minute=2)
+    assert granted(crowd.budget())
+    asyncio.run(crowd.serve({"later": LATER, "soon": SOON}, each=4))
+    assert crowd.served == ["soon"] * 4 + ["later"] * 4
+    assert not line(tmp_path)
+
+
+def test_more_places_than_those_before_need_are_free_for_others(make: Make, tmp_path: Path) -> None:
+    assert asyncio.run(make(per_minute=5).take(SOON, behind=2))
+    assert line(tmp_path) == [(PERISHABLE, 2)]
+    assert len(granted(make(per_minute=5), FRESHNESS)) == 2
+    assert isinstance(make(per_minute=5).grant(PERISHABLE), Later)
+    assert isinstance(make(per_minute=5).grant(PERISHABLE, ends_at=SOON.ends_at), Granted)
+
+
+def test_who_was_killed_while_waiting_holds_up_nobody_for_long(make: Make, clock: FakeClock, tmp_path: Path) -> None:
+    assert asyncio.run(make(per_minute=5).take(SOON, behind=100))
+    assert isinstance(make(per_minute=5).grant(BACKFILL), Later)
+    clock.present += 16 * SECOND
+    assert isinstance(make(per_minute=5).grant(BACKFILL), Granted)
+    assert not line(tmp_path)
+
+
+def test_who_gives_up_waiting_leaves_the_line(tmp_path: Path) -> None:
+    async def give_up() -> None:
+        crowd = Crowd(tmp_path, per_minute=1)
+        granted(crowd.budget())
+        task = asyncio.create_task(crowd.budget().take(SOON, behind=3))
+        await asyncio.sleep(0)
+        assert line(tmp_path) == [(PERISHABLE, 4)]
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(give_up())
+    assert not line(tmp_path)
+
+
+def test_a_slot_that_ends_in_the_line_is_not_asked_for(make: Make, tmp_path: Path) -> None:
+    budget = make(per_minute=1)
+    granted(budget)
+    with pytest.raises(SlotOverError, match="not sent before its slot ended at 2026-03-26 12:00:20"):
+        asyncio.run(budget.take(Claim(PERISHABLE, NOON + 20 * SECOND)))
+    assert not line(tmp_path)
