@@ -31,7 +31,7 @@ DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = "BTC,ETH,xyz:GOLD,NOSUCHCOIN"
 BEGUN_AFTER = timedelta(seconds=5)
 MARKER = "hypertracker-demo"
-TICKS_AT = ("00:00", "00:05", "00:15", "00:30", "02:00", "04:00")
+TICKS_AT = ("00:00", "00:05", "00:15", "02:00", "04:00")
 
 QUESTIONS = (
     (
@@ -89,7 +89,7 @@ def run_demo(folder: str, seed: int, out: Console) -> int:
 
 
 def ticks() -> Iterator[Tick]:
-    """The day's ticks: every cadence where it is due, the daemon away between 00:30 and 02:00."""
+    """The day's ticks: every cadence where it is due, the daemon away between 00:15 and 02:00."""
     for time in TICKS_AT:
         slot = datetime.fromisoformat(f"{DAY:%Y-%m-%d}T{time}+00:00")
         for cadence in Cadence:
@@ -103,7 +103,7 @@ def _faults(cadence: Cadence, time: str) -> Iterator[dict[str, Any]]:
     if (cadence, time) == (quarter, "00:15"):
         yield {"kind": "status", "path": "/positions/coins", "status": 503, "count": 2}
         yield {"kind": "html", "path": "/positions/open/coin/ETH", "count": 1}
-    if (cadence, time) == (quarter, "00:30"):
+    if (cadence, time) == (quarter, "02:00"):
         yield {"kind": "rollover", "path": "/positions/open/coin/BTC", "count": 1}
     if (cadence, time) == (five, "00:05"):
         yield {"kind": "expired", "path": "orders", "leg": "storage", "count": 1}
@@ -158,6 +158,7 @@ def _next_steps(settings: Settings, out: Console) -> None:
     out.print("Try next:")
     for command in (
         f'{where} .venv/bin/htw query "from dim_coin limit 5"',
+        f"{where} .venv/bin/htw status --until 2026-03-24T04:05Z --hours 5     # what arrived and what did not, as a picture",
         f"{where} .venv/bin/htw rebuild     # everything again, from the kept bytes alone",
         "make dev                      # the Dagster UI with schedules running, against a sandbox",
     ):
