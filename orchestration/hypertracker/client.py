@@ -159,6 +159,7 @@ class Client(Generic[StoredT]):
         """One of the connections; those who wait for one are counted."""
         self._queued[claim] += 1
         try:
+            await asyncio.sleep(0)  # so that the first of a sweep knows how many follow
             await self._places.acquire()
         finally:
             self._queued[claim] -= 1
