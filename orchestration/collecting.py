@@ -7,7 +7,6 @@ Belongs here: which scopes are asked, state readings around a sweep, turning err
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +20,9 @@ from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, 
 from orchestration.hypertracker.shapes import ShapeError, instant
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Claim, Urgency
+from orchestration.vault_bodies import VaultBodies
 from warehouse.ledger import Verdict
-from warehouse.vault import BodyWriter, FetchRecord, Part, Vault, new_fetch_id
+from warehouse.vault import FetchRecord, Part, Vault, new_fetch_id
 
 MOST_ROUNDS = 2
 ALL_AT_ONCE = 1_000_000
@@ -235,27 +235,6 @@ class Sweep:
         if self._on_record:
             self._on_record(record)
         return record
-
-
-class VaultBodies:
-    """The vault as the client's body store, for one slot of a dataset. `key` tells payloads of many pages apart whose fetch may
-    be cut off; without one, pages are not remembered."""
-
-    def __init__(self, vault: Vault, dataset: str, slot: datetime, suffix: str, key: str = "") -> None:
-        self._vault, self._place, self._key = vault, (dataset, slot, suffix), key
-
-    def new_body(self) -> contextlib.AbstractContextManager[BodyWriter]:
-        return self._vault.new_body(*self._place)
-
-    def read(self, part: Part) -> bytes:
-        return self._vault.read(part)
-
-    def begun(self) -> Sequence[Part]:
-        return self._vault.begun(self._key) if self._key else ()
-
-    def note(self, parts: Sequence[Part]) -> None:
-        if self._key:
-            self._vault.note_begun(self._key, parts)
 
 
 def spared(asks: Sequence[Ask], held: Mapping[tuple[str, str], datetime], state: datetime) -> list[Ask]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.clock import Clock
-from orchestration.collecting import Ask, VaultBodies
+from orchestration.collecting import Ask
 from orchestration.hypertracker.answer_forms import AnswerForm, read_form
 from orchestration.hypertracker.client import ApiAccess, Client, Tally
 from orchestration.hypertracker.endpoint import Dataset, Paging
@@ -30,6 +30,7 @@ from orchestration.planning.urgency import Claim, Urgency
 from orchestration.probe_errand import Errand, counted, largest_of_each_dex
 from orchestration.probe_report import Asked, Report
 from orchestration.probe_samples import Samples
+from orchestration.vault_bodies import VaultBodies
 from warehouse.ledger import Judgement, Verdict
 from warehouse.vault import FetchRecord, Part, Vault, VaultError, new_fetch_id
 

@@ -17,13 +17,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from orchestration.collecting import VaultBodies
 from orchestration.hypertracker.client import ApiAccess, Bounds, Client, Tally
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.errors import HyperTrackerError
 from orchestration.hypertracker.redaction import install_redaction
 from orchestration.hypertracker.turns import Turns
+from orchestration.vault_bodies import VaultBodies
 from sandbox import Fault, Sandbox, SandboxSettings, running_sandbox
 from warehouse.vault import Part, Vault
 
