@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestration.alerting.wording import counted
 from orchestration.console import DONE, SLOTS_MISSING, WRONG_USAGE, Json, complain, err, out, spoken_errors
 from orchestration.settings import load_offline_settings
 
@@ -60,7 +61,7 @@ def show(fetch_id: FetchId, as_json: Json = False) -> None:
     with spoken_errors():
         from orchestration.pipeline import Pipeline
         from warehouse.connection import open_reader
-        from warehouse.quarantine import excerpt, rejects_of, row_of
+        from warehouse.quarantine import excerpt, printable, rejects_of, row_of
 
         pipeline = Pipeline(load_offline_settings())
         with open_reader(pipeline.settings.warehouse_file) as connection:
@@ -72,7 +73,7 @@ def show(fetch_id: FetchId, as_json: Json = False) -> None:
             out.print_json(json.dumps(values, default=str))
             return
         for line in _story(pipeline, row, rejects, text):
-            out.print(line, markup=False, soft_wrap=True)
+            out.print(printable(line), markup=False, soft_wrap=True)
 
 
 @quarantine.command()
@@ -123,7 +124,6 @@ def release(
 
 
 def _replay(pipeline: Pipeline, fetch_ids: list[str]) -> list[Replay]:
-    from orchestration.modelling import raise_for_failures
     from orchestration.replaying import chosen_rows, working_file
     from orchestration.replaying import replay as judge_again
 
@@ -131,6 +131,8 @@ def _replay(pipeline: Pipeline, fetch_ids: list[str]) -> list[Replay]:
         rows = chosen_rows(connection, fetch_ids)
         replays = [judge_again(connection, pipeline.vault, row, pipeline.clock.now()) for row in rows]
     if any(one.is_accepted for one in replays):
+        from orchestration.modelling import raise_for_failures
+
         with err.status("building and publishing"):
             raise_for_failures(pipeline.build(full_refresh=any(one.lost_rows for one in replays)))
             pipeline.publish()
@@ -140,7 +142,7 @@ def _replay(pipeline: Pipeline, fetch_ids: list[str]) -> list[Replay]:
 def _story(pipeline: Pipeline, row: Quarantined, rejects: tuple[Reject, ...], text: str) -> list[str]:
     decided = [f"{row.status} at {row.decided_at:{TIME}} UTC: {row.decided_why}"] if row.decided_at else []
     shown = [f"  line {one.line}, {one.column or 'the row'}: {one.cause}\n    {one.raw_text}" for one in rejects[:ROWS_SHOWN]]
-    rows = [f"{row.rejected_row_count:,} rows cannot be read:", *shown] if rejects else []
+    rows = [f"{counted(row.rejected_row_count, 'row')} that cannot be read:", *shown] if rejects else []
     files = [f"  {pipeline.vault.root / file}" for file in row.files]
     what = [] if row.decided_at else [f"-> {row.mend}", f"-> or `htw quarantine release {row.fetch_id[:ID_CHARS]} --why ...`"]
     head = f"{row.fetch_id}  {row.status}  {_what(row)}, fetched {row.fetched_at:{TIME}} UTC"

@@ -170,8 +170,8 @@ def forget_case(connection: duckdb.DuckDBPyConnection, fetch_id: str) -> None:
 
 
 def quarantine_rows(connection: duckdb.DuckDBPyConnection, held_only: bool = True) -> list[Quarantined]:
-    """What is in quarantine, newest last; without `held_only` also what was decided."""
-    return _rows(connection, "not $1 or status = 'held' order by fetched_at, fetch_id", held_only)
+    """What is in quarantine, newest last; without `held_only` also what was decided about."""
+    return _rows(connection, ("status = 'held'" if held_only else "true") + " order by fetched_at, fetch_id")
 
 
 def row_of(connection: duckdb.DuckDBPyConnection, prefix: str) -> Quarantined:
@@ -212,6 +212,11 @@ def excerpt(vault: Vault, record: FetchRecord, chars: int = EXCERPT_CHARS) -> st
             text = stream.read(chars).decode("utf-8", "backslashreplace")
     except VaultError:
         return ""
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Text of theirs as a terminal can show it: control characters as escapes, lines as they are."""
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
@@ -221,10 +226,10 @@ def trouble_of(vault: Vault, record: FetchRecord, rejects: Rejects) -> str:
     return first[0].raw_text[:TROUBLE_CHARS] if first else excerpt(vault, record, TROUBLE_CHARS)
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, condition: str, value: object) -> list[Quarantined]:
+def _rows(connection: duckdb.DuckDBPyConnection, condition: str, *values: object) -> list[Quarantined]:
     try:
         rows = connection.execute(
-            f"select {COLUMNS}, decided_at, decided_why from ops.quarantine where {condition}", [value]
+            f"select {COLUMNS}, decided_at, decided_why from ops.quarantine where {condition}", list(values) or None
         ).fetchall()
     except duckdb.CatalogException:
         raise WarehouseError("the working file has no quarantine yet", "run `htw rebuild`") from None
