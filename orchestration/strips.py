@@ -6,19 +6,16 @@ Belongs here: how long a cell is, which mark it gets, laying out the picture. Do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rich.text import Text
 
 from orchestration.planning.pace import interval_words
 from orchestration.planning.slots import EPOCH
 from warehouse.coverage import Tally
-
-if TYPE_CHECKING:
-    from orchestration.reporting import DatasetStatus
 
 DAY = timedelta(days=1)
 CELLS = (*(timedelta(minutes=minutes) for minutes in (5, 15, 30)), timedelta(hours=1), timedelta(hours=2), DAY)
@@ -30,6 +27,23 @@ LABEL_WIDTH = 5
 NAME_WIDTH = 26
 FIGURES = (("arrived", 13), ("missing", 8), ("requests", 9))
 LEAST_CELLS = 12
+
+
+class Shown(Protocol):
+    """What a strip is drawn of: figures of a dataset, and tallies by the instant at which a cell begins (UTC)."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def due(self) -> int: ...
+    @property
+    def arrived(self) -> int: ...
+    @property
+    def missing(self) -> int: ...
+    @property
+    def requests_spent(self) -> int: ...
+    @property
+    def cells(self) -> Mapping[datetime, Tally]: ...
 
 
 class Mark(Enum):
@@ -70,7 +84,7 @@ def cells_between(since: datetime, until: datetime, cell: timedelta) -> list[dat
     return [first + number * cell for number in range(-((first - until) // cell))]
 
 
-def picture(statuses: Sequence[DatasetStatus], since: datetime, until: datetime, cell: timedelta) -> Iterator[Text]:
+def picture(statuses: Sequence[Shown], since: datetime, until: datetime, cell: timedelta) -> Iterator[Text]:
     """Line by line: what a cell is, the axis, a strip a dataset with its figures, the legend."""
     begins = cells_between(since, until, cell)
     yield Text(f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC, a cell is {interval_words(cell)}")
@@ -80,7 +94,7 @@ def picture(statuses: Sequence[DatasetStatus], since: datetime, until: datetime,
     yield legend()
 
 
-def _strip(status: DatasetStatus, begins: Sequence[datetime]) -> Text:
+def _strip(status: Shown, begins: Sequence[datetime]) -> Text:
     line = Text(f"{status.dataset:{NAME_WIDTH}} ")
     for mark in marks(status, begins):
         line.append(mark.character, mark.value[1])
@@ -88,7 +102,7 @@ def _strip(status: DatasetStatus, begins: Sequence[datetime]) -> Text:
     return line.append(figures, "bold red" if status.missing else "")
 
 
-def marks(status: DatasetStatus, begins: Sequence[datetime]) -> list[Mark]:
+def marks(status: Shown, begins: Sequence[datetime]) -> list[Mark]:
     """One for each cell."""
     return [Mark.of(status.cells.get(begin)) for begin in begins]
 
