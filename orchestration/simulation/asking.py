@@ -1,6 +1,7 @@
 """Sending requests in a simulated month: turns of the real budget, answers of the simulated provider, retries.
 
-Belongs here: many requests as one where they have the same fate. Does not: what is asked and when (`sweeps`, `mending`).
+Belongs here: many requests as one where they have the same fate; leaving places to sweeps whose requests are ranked before,
+which in earnest the budget's file tells. Does not: what is asked and when (`sweeps`, `mending`).
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import count
 from random import Random
 
 from orchestration.budget import Budget, Grant, Granted, Later
+from orchestration.budget_entries import A_SECOND
 from orchestration.hypertracker.client import FIRST_WAIT_S, LONGEST_WAIT_S, ApiAccess, Bounds
 from orchestration.planning.plans import Plan
 from orchestration.planning.urgency import Urgency
@@ -29,6 +32,8 @@ AT_ONCE_AMONG_OTHERS = 64
 # Meanwhile the others send.
 ANSWER_TAKES = timedelta(milliseconds=100)
 NO_LIMIT = 1_000_000
+LOOKS_AGAIN = A_SECOND
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Purpose(StrEnum):
@@ -78,6 +83,14 @@ class Batch:
     def requests(self) -> int:
         return self.each * len(self.scopes)
 
+    @property
+    def rank(self) -> tuple[Urgency, datetime]:
+        """The lower, the sooner it is sent. Errands are in the order in which they expire."""
+        return self.urgency, NEVER if self.urgency is Urgency.BACKFILL else self.ends_at
+
+    def is_ready(self, now: datetime) -> bool:
+        return self.again_at is None or self.again_at <= now
+
     def cut(self, count: int) -> tuple[Batch, Batch]:
         """The first so many scopes, and the rest."""
         return replace(self, scopes=self.scopes[:count]), replace(self, scopes=self.scopes[count:])
@@ -94,42 +107,55 @@ class Asker:
     ) -> None:
         self._agenda, self.budget, self._plan = agenda, budget, plan
         self._provider, self._weather, self._chronicle = provider, weather, chronicle
-        self._random, self._sweeps = Random(seed), 0
+        self._random, self._numbers = Random(seed), count()
+        self._lines: dict[int, list[Batch]] = {}
         self.spent: Counter[Purpose] = Counter()
 
-    def ask(self, batches: Iterable[Batch]) -> Asking:
-        """Ask for them, what is more urgent first; gives those that were served. Of backfill nothing is noted but answers and
-        failures: what the quota leaves out is as missing as before."""
-        pending, served = [*batches], []
-        self._sweeps += 1
-        while pending:
-            pending = self._in_time(pending)
-            ready = [batch for batch in pending if batch.again_at is None or batch.again_at <= self._agenda.now]
-            if not ready:
-                if pending:
-                    yield min(batch.again_at for batch in pending if batch.again_at)
-                continue
-            first = min(batch.urgency for batch in ready)
-            chosen, grant = self._granted([batch for batch in ready if batch.urgency is first], first)
-            match grant:
-                case Later(moment):
-                    # The more urgent wake first.
-                    yield moment + timedelta(milliseconds=50 * (first + self._random.random()))
-                case Granted(ticket):
-                    taken = [id(ready_one) for _, ready_one in chosen]
-                    left = [ready_one.cut(len(batch.scopes))[1] for batch, ready_one in chosen]
-                    pending = [batch for batch in pending if id(batch) not in taken] + [batch for batch in left if batch.scopes]
-                    done, again = self._sent(ticket, [batch for batch, _ in chosen])
-                    served += done
-                    pending += again
-                    if pending and self._sweeps > 1:
-                        yield self._agenda.now + ANSWER_TAKES
-                case _:
-                    refused = [batch for batch in pending if batch.urgency >= first]
-                    self._fail(refused, Why.NO_QUOTA)
-                    pending = [batch for batch in pending if batch.urgency < first]
-        self._sweeps -= 1
+    def ask(self, batches: Iterable[Batch], ended: set[Urgency] | None = None) -> Asking:
+        """Ask for them, what is more urgent or ends sooner first; gives those that were served. Of backfill nothing is noted but
+        answers and failures: what the quota leaves out is as missing as before. `ended` is told what the quota refused."""
+        line, served = next(self._numbers), list[Batch]()
+        self._lines[line] = [*batches]
+        try:
+            while pending := self._in_time(self._lines[line]):
+                self._lines[line] = pending
+                done, moment = self._step(line, set() if ended is None else ended)
+                served += done
+                if moment is not None:
+                    yield moment
+        finally:
+            del self._lines[line]
         return served
+
+    def _step(self, line: int, ended: set[Urgency]) -> tuple[list[Batch], datetime | None]:
+        """One turn of a line: what was served, and when it goes on, None at once."""
+        pending, now = self._lines[line], self._agenda.now
+        ready = [batch for batch in pending if batch.is_ready(now)]
+        if not ready:
+            return [], min(batch.again_at for batch in pending if batch.again_at)
+        rank = min(batch.rank for batch in ready)
+        chosen, grant = self._granted([batch for batch in ready if batch.rank == rank], self._ahead(line, rank))
+        match grant:
+            case Later(moment):
+                # The more urgent wake first.
+                return [], moment + timedelta(milliseconds=50 * (rank[0] + self._random.random()))
+            case Granted(ticket):
+                taken = [id(whole) for _, whole in chosen]
+                left = [whole.cut(len(piece.scopes))[1] for piece, whole in chosen]
+                done, again = self._sent(ticket, [piece for piece, _ in chosen])
+                rest = [batch for batch in pending if id(batch) not in taken]
+                self._lines[line] = [*rest, *(batch for batch in left if batch.scopes), *again]
+                return done, now + ANSWER_TAKES if self._lines[line] and len(self._lines) > 1 else None
+        ended.add(rank[0])
+        self._fail([batch for batch in pending if batch.urgency >= rank[0]], Why.NO_QUOTA)
+        self._lines[line] = [batch for batch in pending if batch.urgency < rank[0]]
+        return [], None
+
+    def _ahead(self, line: int, rank: tuple[Urgency, datetime]) -> int:
+        """Requests of other sweeps that are ranked before."""
+        now = self._agenda.now
+        others = (batch for number, held in self._lines.items() if number != line for batch in held)
+        return sum(batch.requests for batch in others if batch.rank < rank and batch.is_ready(now))
 
     def _in_time(self, batches: Sequence[Batch]) -> list[Batch]:
         late = [batch for batch in batches if batch.ends_at <= self._agenda.now]
@@ -141,19 +167,26 @@ class Asker:
             if batch.urgency is not Urgency.BACKFILL or batch.spent:
                 self._note(batch, Verdict.FAILED, why)
 
-    def _granted(self, ready: Sequence[Batch], urgency: Urgency) -> tuple[list[tuple[Batch, Batch]], Grant]:
-        """What may be sent at once, one scope at least, and the leave to send it: all of it, else what there is room for."""
-        chosen = _cut(ready, self._most(urgency))
+    def _granted(self, ready: Sequence[Batch], ahead: int) -> tuple[list[tuple[Batch, Batch]], Grant]:
+        """What may be sent at once, one scope at least, and the leave to send it: all of it, else what there is room for when
+        so many places are left to others."""
+        urgency = ready[0].urgency
+        most = self._most(urgency)
+        if ahead and self._plan.per_minute and self.budget.spendable(urgency) != 0:
+            most = min(most, (self.budget.left().this_minute or 0) - ahead)
+            if most < min(batch.each for batch in ready):
+                return [], Later(self._agenda.now + LOOKS_AGAIN)
+        chosen = _cut(ready, most)
         grant = self.budget.grant(urgency, _requests(chosen))
         if isinstance(grant, Granted) or len(chosen) == len(chosen[0][0].scopes) == 1:
             return chosen, grant
-        chosen = _cut(ready, min(self._most(urgency), self._room(urgency)))
+        chosen = _cut(ready, min(most, self._room(urgency)))
         return chosen, self.budget.grant(urgency, _requests(chosen))
 
     def _most(self, urgency: Urgency) -> int:
         """The most that are ever sent at one turn."""
         bounds = [self._plan.per_minute or NO_LIMIT]
-        if self._sweeps > 1:
+        if len(self._lines) > 1:
             bounds.append(AT_ONCE_AMONG_OTHERS)
         if not self._weather.is_clear(self._agenda.now, self._agenda.now + timedelta(seconds=1)):
             bounds.append(CONNECTIONS)

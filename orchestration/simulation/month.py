@@ -12,7 +12,9 @@ from pathlib import Path
 
 from orchestration.affording import assumed_coins
 from orchestration.budget import Budget
+from orchestration.collecting import ALL_AT_ONCE
 from orchestration.hypertracker.datasets import DATASETS
+from orchestration.pipeline import CHUNK_MINUTES
 from orchestration.plan_in_force import live_demand
 from orchestration.planning.slots import Cadence, slots_between
 from orchestration.settings import Settings, load_offline_settings
@@ -58,7 +60,8 @@ def simulate(folder: Path, plan: str, coins: str, seed: int, end: datetime = END
     provider = Provider(limits, weather, seed)
     budget = Budget(folder / "budget.sqlite", limits, agenda.clock, live_demand(timetable.plan(START)))
     asker = Asker(agenda, budget, limits, provider, weather, chronicle, seed)
-    sweeps = Sweeps(agenda, asker, timetable, missing, weather, chronicle)
+    chunk = CHUNK_MINUTES * limits.per_minute or ALL_AT_ONCE
+    sweeps = Sweeps(agenda, asker, timetable, missing, weather, chronicle, chunk)
     for cadence in Cadence:
         agenda.add(START, _expected(cadence, agenda, timetable, missing, end))
         agenda.add(START, _swept(cadence, agenda, sweeps, end))

@@ -30,7 +30,8 @@ MADE = "<!-- Made by `python -m orchestration.simulation` from the project itsel
 INTRODUCTION = """\
 What a month of 31 days comes to under each of the vendor's plans, when things go wrong. The plan, the slots that it makes due,
 the budget of requests, the state gate's rule, the order of healing and the verdicts are the project's own code, run on a virtual
-clock; the course of a sweep is acted out, and the provider is made up. It counts by itself and refuses what is above the plan.
+clock; the course of a sweep, and that sweeps at once serve what ends first, are acted out. The provider is made up; it counts by
+itself and refuses what is above the plan.
 Verdicts are those of `ops.slot_coverage`, the macro behind `htw status` and `fct_slot_coverage`. A slot here is one of one scope:
 one coin, one cohort, or the whole market."""
 CLEAR = """\

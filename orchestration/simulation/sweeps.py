@@ -30,8 +30,6 @@ from warehouse.ledger import Verdict
 
 STATE = BY_NAME["state_status"]
 LOOKS_EVERY = timedelta(seconds=LOOKS_EVERY_S)
-# As long as one fetch may take.
-READING_TAKES = timedelta(minutes=5)
 Reading = Generator[datetime, None, datetime | None]
 Sweeping = Generator[datetime, None, bool]
 
@@ -40,10 +38,11 @@ class Sweeps:
     """Makes sweeps on the agenda. `spared_count` counts the polls that were not worth a request."""
 
     def __init__(
-        self, agenda: Agenda, asker: Asker, timetable: Timetable, missing: Missing, weather: Weather, chronicle: Chronicle
-    ) -> None:
+        self, agenda: Agenda, asker: Asker, timetable: Timetable, missing: Missing, weather: Weather, chronicle: Chronicle,
+        chunk: int,
+    ) -> None:  # fmt: skip
         self._agenda, self._asker, self._timetable, self._missing = agenda, asker, timetable, missing
-        self._weather, self._chronicle = weather, chronicle
+        self._weather, self._chronicle, self._chunk = weather, chronicle, chunk
         self._held: dict[tuple[str, str], datetime] = {}
         self._loaded: dict[tuple[str, datetime], set[str]] = {}
         self._is_healing = False
@@ -119,22 +118,36 @@ class Sweeps:
 
     def _sweep(self, batches: Sequence[Batch]) -> Sweeping:
         """Ask; whether something was spared and waits for the next state."""
-        dated = [batch for batch in batches if batch.is_waiting]
+        dated = sorted((batch for batch in batches if batch.is_waiting), key=lambda batch: batch.urgency)
         others = [batch for batch in batches if not batch.is_waiting and batch.dataset != STATE.name]
-        wants_state = any(batch.dataset == STATE.name for batch in batches)
-        first = Purpose.PLANNED if wants_state else Purpose.READING
-        waits = False
-        for number in range(MOST_ROUNDS):
-            before = (yield from self._read(first if not number else Purpose.READING, batches)) if dated or wants_state else None
-            dated, found = self._spare(dated, before)
-            waits = waits or found
-            served = yield from self._asker.ask([*dated, *others])
-            after = (yield from self._read(Purpose.READING, batches)) if dated else None
-            dated = self._dated([batch for batch in served if batch.is_waiting], before, after, number)
-            others, wants_state = [], False
-            if not dated:
-                break
+        first = Purpose.PLANNED if any(batch.dataset == STATE.name for batch in batches) else Purpose.READING
+        waits, ended = False, set[Urgency]()
+        if dated:
+            waits = yield from self._ask_dated(dated, first, ended)
+        elif first is Purpose.PLANNED:
+            yield from self._read(first, batches)
+        yield from self._asker.ask(others, ended)
         return waits
+
+    def _ask_dated(self, batches: Sequence[Batch], first: Purpose, ended: set[Urgency]) -> Sweeping:
+        """A chunk after the other, each between two readings of the state."""
+        state = yield from self._read(first, batches)
+        left, found = self._spare(batches, state)
+        for chunk in _chunks(left, self._chunk):
+            state = yield from self._ask_chunk(chunk, state, ended)
+        return found
+
+    def _ask_chunk(self, batches: Sequence[Batch], state: datetime | None, ended: set[Urgency]) -> Reading:
+        """The state at its end. Where it moved, the chunk is asked for once more."""
+        asked = list(batches)
+        for _ in range(MOST_ROUNDS):
+            served = yield from self._asker.ask(asked, ended)
+            after = yield from self._read(Purpose.READING, batches)
+            asked, state = self._dated(served, state, after), after
+            if not asked or ended:
+                break
+            state = state or (yield from self._read(Purpose.READING, batches))
+        return state
 
     def _read(self, purpose: Purpose, batches: Sequence[Batch]) -> Reading:
         """The provider's state; None where it cannot be had."""
@@ -143,7 +156,8 @@ class Sweeps:
             urgency, purpose = Urgency.BACKFILL, Purpose.HEALING
         else:
             urgency = urgency_of(STATE)
-        asked = Batch(STATE.name, ("",), slot_at(STATE.cadence, now), urgency, purpose, now + READING_TAKES)
+        slot = slot_at(STATE.cadence, now)
+        asked = Batch(STATE.name, ("",), slot, urgency, purpose, slot + STATE.cadence.step)
         served = yield from self._asker.ask([asked])
         return self._weather.state_at(self._agenda.now) if served else None
 
@@ -164,7 +178,7 @@ class Sweeps:
                 left.append(replace(batch, scopes=rest))
         return left, found
 
-    def _dated(self, served: Sequence[Batch], before: datetime | None, after: datetime | None, number: int) -> list[Batch]:
+    def _dated(self, served: Sequence[Batch], before: datetime | None, after: datetime | None) -> list[Batch]:
         """Verdicts on what the state dates; gives what is to be asked for once more, because the state moved."""
         moved = []
         for batch in served:
@@ -174,8 +188,24 @@ class Sweeps:
                 self._held |= dict.fromkeys(((batch.dataset, scope) for scope in batch.scopes), before or batch.slot)
             else:
                 self._asker.note(batch, Verdict.INCOMPLETE, Why.MOVED if after else Why.DOWN)
-                moved += [replace(batch, spent=0, tries=1)] if after else []
-        return moved if number + 1 < MOST_ROUNDS else []
+                moved.append(replace(batch, spent=0, tries=1, again_at=None))
+        return moved
+
+
+def _chunks(batches: Sequence[Batch], size: int) -> Iterator[list[Batch]]:
+    """So many asks each, in their order."""
+    chunk, room = list[Batch](), size
+    for batch in batches:
+        left = batch
+        while left.scopes:
+            piece, left = left.cut(room)
+            chunk.append(piece)
+            room -= len(piece.scopes)
+            if not room:
+                yield chunk
+                chunk, room = [], size
+    if chunk:
+        yield chunk
 
 
 def _next_look(moment: datetime) -> datetime:

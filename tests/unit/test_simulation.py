@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.budget import Budget
 from orchestration.pages import DOCS_DIR
 from orchestration.planning.plans import PLANS, Plan
+from orchestration.planning.urgency import Urgency
 from orchestration.simulation.agenda import Agenda, Task
+from orchestration.simulation.asking import Asker, Batch, Purpose
+from orchestration.simulation.chronicle import Chronicle
 from orchestration.simulation.figures import Figures, Loss, figures_of
 from orchestration.simulation.month import END, START, simulate
 from orchestration.simulation.page import SEED, all_figures, month_page
@@ -20,8 +24,6 @@ from orchestration.simulation.weather import LONGEST_STATE, SHORTEST_STATE, Spel
 
 MINUTE = timedelta(minutes=1)
 CALM = Weather([], [START])
-# Their sweeps take longer than a state or a slot lasts: they are asked again as a whole, and what ends first does not go first.
-SHORT = {("pulse", "all"), ("surge", "all"), ("flow", "all")}
 NOTHING_FAILS = {Loss.NO_QUOTA, Loss.NO_TIME, Loss.UNEXPLAINED}
 
 
@@ -74,6 +76,25 @@ def test_tasks_of_the_daemon_end_where_it_is_away_and_others_go_on() -> None:
     assert agenda.clock.now() == START + 5 * MINUTE
 
 
+def test_sweeps_at_once_serve_what_ends_first(tmp_path: Path) -> None:
+    plan, agenda, chronicle = Plan("p", 10_000, 10), Agenda(START), Chronicle()
+    budget = Budget(tmp_path / "budget.sqlite", plan, agenda.clock)
+    asker = Asker(agenda, budget, plan, Provider(plan, CALM, seed=1), CALM, chronicle, seed=1)
+
+    def asked(dataset: str, lasts: timedelta) -> Task:
+        scopes = tuple(f"{dataset} {number}" for number in range(30))
+        batch = Batch(dataset, scopes, START, Urgency.PERISHABLE, Purpose.PLANNED, START + lasts)
+        yield from asker.ask([batch])
+
+    for dataset, lasts in (("segments", timedelta(days=1)), ("order_snapshots", 5 * MINUTE)):
+        agenda.add(START, asked(dataset, lasts))
+    agenda.run(START + 10 * MINUTE)
+    served = [(entry.dataset, len(entry.scopes)) for entry in chronicle.entries]
+    first, last = (sum(count for name, count in served[:4] if name == dataset) for dataset in ("order_snapshots", "segments"))
+    assert (first, last) == (30, 10)
+    assert sum(count for _, count in served) == 60
+
+
 @pytest.fixture(scope="module")
 def week(tmp_path_factory: pytest.TempPathFactory) -> Figures:
     return figures_of(simulate(tmp_path_factory.mktemp("week"), "free", "top:20", SEED, START + timedelta(days=7)))
@@ -124,11 +145,7 @@ def test_a_month_of_each_plan_keeps_within_it_and_gives_each_slot_one_verdict(
 @pytest.mark.long
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("coins", ["top:20", "all"])
-def test_a_month_of_each_plan_has_what_it_could_afford(
-    request: pytest.FixtureRequest, months: Mapping[str, Sequence[Figures]], coins: str, plan: str
-) -> None:
-    if (plan, coins) in SHORT:
-        request.applymarker(pytest.mark.xfail(reason="long sweeps are repeated whole", strict=True))
+def test_a_month_of_each_plan_has_what_it_could_afford(months: Mapping[str, Sequence[Figures]], coins: str, plan: str) -> None:
     assert_kept(next(month for month in months[coins] if month.plan.name == plan))
 
 
