@@ -23,8 +23,8 @@ test: $(READY)  ## every test
 test-long: $(READY)  ## the tests that take a minute and more each: a full disk, every form of a payload
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
-soak: $(READY)  ## polls killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=30)
-	$(BIN)/python -m pytest -m soak -s tests/soak
+soak: $(READY)  ## polls killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=30); a month of each plan
+	$(BIN)/python -m pytest -m soak -s
 
 SIZE ?= --quick
 bench: $(READY)  ## benchmarks/RESULTS.md; more runs with SIZE=

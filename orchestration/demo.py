@@ -31,7 +31,7 @@ DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = "BTC,ETH,xyz:GOLD,NOSUCHCOIN"
 BEGUN_AFTER = timedelta(seconds=5)
 MARKER = "hypertracker-demo"
-TICKS_AT = ("00:00", "00:05", "00:15", "02:00", "04:00")
+TICKS_AT = ("00:00", "00:15", "02:00", "04:00")
 
 QUESTIONS = (
     (
@@ -105,7 +105,7 @@ def _faults(cadence: Cadence, time: str) -> Iterator[dict[str, Any]]:
         yield {"kind": "html", "path": "/positions/open/coin/ETH", "count": 1}
     if (cadence, time) == (quarter, "02:00"):
         yield {"kind": "rollover", "path": "/positions/open/coin/BTC", "count": 1}
-    if (cadence, time) == (five, "00:05"):
+    if (cadence, time) == (five, "00:15"):
         yield {"kind": "expired", "path": "orders", "leg": "storage", "count": 1}
     if (cadence, time) == (two_hours, "02:00"):
         yield {"kind": "wrong_columns", "path": "coins/ETH/position-metrics", "leg": "storage", "count": 1}

@@ -65,7 +65,7 @@ SLOTS: Mapping[str, Row] = {
 
 
 def all_figures(seed: int = SEED) -> dict[str, list[Figures]]:
-    """A month of each of the vendor's plans, by the coins that are wished for; takes a minute or two of two cores."""
+    """A month of each of the vendor's plans, by the coins that are wished for; takes some ten minutes of two cores."""
     wanted = [(plan, coins, seed) for coins in reversed(WISHES) for plan in reversed([*PLANS])]
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         found = dict(zip(wanted, pool.map(one_month, wanted), strict=True))

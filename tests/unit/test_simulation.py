@@ -1,4 +1,4 @@
-"""The simulated month: its clock, provider and weather; a week of the free plan; and, long, each plan's month."""
+"""The simulated month: its clock, provider and weather; a week of some plans; and, in the soak, each plan's month."""
 
 from __future__ import annotations
 
@@ -128,12 +128,18 @@ def assert_kept(month: Figures) -> None:
     assert month.clear_arrived == month.clear_planned > 0
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("plan", ["pulse", "surge", "flow"])
+def test_a_week_of_every_coin_keeps_the_promises(tmp_path: Path, plan: str) -> None:
+    assert_kept(figures_of(simulate(tmp_path, plan, "all", SEED, START + timedelta(days=7))))
+
+
 @pytest.fixture(scope="module")
 def months() -> Mapping[str, Sequence[Figures]]:
     return all_figures()
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("coins", ["top:20", "all"])
 def test_a_month_of_each_plan_keeps_within_it_and_gives_each_slot_one_verdict(
@@ -142,14 +148,14 @@ def test_a_month_of_each_plan_keeps_within_it_and_gives_each_slot_one_verdict(
     assert_within(next(month for month in months[coins] if month.plan.name == plan))
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("coins", ["top:20", "all"])
 def test_a_month_of_each_plan_has_what_it_could_afford(months: Mapping[str, Sequence[Figures]], coins: str, plan: str) -> None:
     assert_kept(next(month for month in months[coins] if month.plan.name == plan))
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_the_page_is_up_to_date(months: Mapping[str, Sequence[Figures]]) -> None:
     text = Path(DOCS_DIR / "month.md").read_text("utf-8")
     assert text == month_page(months) + "\n", "run `python -m orchestration.simulation`"
