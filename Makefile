@@ -20,7 +20,7 @@ demo: $(READY)  ## a market day in miniature, no token needed
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-long: $(READY)  ## the tests that take a minute and more each: a full disk, every form of a payload
+test-long: $(READY)  ## the slow tests: a full disk, every form of a payload, hours away, backfill, past slots
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 soak: $(READY)  ## polls killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=30); a month of each plan

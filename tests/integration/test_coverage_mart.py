@@ -59,6 +59,7 @@ def polled(book: Book, start: datetime, end: datetime, *datasets: str) -> None:
             slot += QUARTER
 
 
+@pytest.mark.long
 def test_replaced_days_are_those_of_a_build_from_nothing(build: Callable[..., list[Any]]) -> None:
     def first_day(book: Book) -> None:
         book.plan(DAY, "pulse", *PLAN)

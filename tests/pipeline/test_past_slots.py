@@ -16,6 +16,8 @@ from sandbox import Fault
 from tests.pipeline.conftest import Day
 from warehouse.connection import connect
 
+pytestmark = pytest.mark.long
+
 COINS = ("BTC", "kPEPE", "xyz:GOLD", "hyna:BTC")
 # By the late poll the first two are older than the pages of 30 days, and within the archive that ends on 2026-03-13.
 ARCHIVED = (datetime(2026, 3, 11, 12, tzinfo=UTC), datetime(2026, 3, 11, 12, 5, tzinfo=UTC))
