@@ -8,7 +8,6 @@ a plan is made anew (`orchestration.plan_in_force`). A plan is valid until the n
 from __future__ import annotations
 
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from typing import Self
 import duckdb
 
 from warehouse.ledger import naive, transaction
-from warehouse.vault import sync_folder
+from warehouse.vault import write_durably
 
 FOLDER = "plans"
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -87,13 +86,7 @@ class PlanBook:
         """Write a plan durably; one that is valid from the same instant is replaced."""
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"{record.valid_from_at.astimezone(UTC):{STAMP}}.json"
-        aside = target.with_suffix(f".{os.getpid()}.tmp")
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(record.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-        sync_folder(self.folder)
+        write_durably(target, record.to_json())
 
     def all(self) -> list[PlanRecord]:
         """Oldest first."""

@@ -10,7 +10,6 @@ was wrong at the time, so that a rebuild by whatever code tells the same story.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ import duckdb
 from warehouse.connection import WarehouseError
 from warehouse.ledger import naive
 from warehouse.rejects import Reject, Rejects
-from warehouse.vault import FetchRecord, Vault, VaultError, sync_folder
+from warehouse.vault import FetchRecord, Vault, VaultError, write_durably
 
 FOLDER = "decisions"
 EXCERPT_CHARS = 1_000
@@ -98,13 +97,7 @@ class DecisionBook:
         """Write a decision durably; an earlier one about the same fetch is replaced."""
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self._file(decision.fetch_id)
-        aside = target.with_suffix(f".{os.getpid()}.tmp")
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(decision.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-        sync_folder(self.folder)
+        write_durably(target, decision.to_json())
 
     def about(self, fetch_id: str) -> Decision | None:
         """The decision about a fetch; None where nobody decided anything."""

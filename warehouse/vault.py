@@ -224,13 +224,7 @@ class Vault:
         if not parts:
             path.unlink(missing_ok=True)
             return
-        temporary = self.temporary / f"{path.stem}.{os.getpid()}.begun.json"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps([asdict(part) for part in parts]))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(self._begun)
+        write_durably(path, json.dumps([asdict(part) for part in parts]))
 
     def _begun_file(self, key: str) -> Path:
         return self._begun / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
@@ -299,6 +293,17 @@ class Vault:
 
 def new_fetch_id() -> str:
     return uuid.uuid4().hex
+
+
+def write_durably(target: Path, text: str) -> None:
+    """Write a small file so that after a power cut it is there whole, or as it was before."""
+    aside = target.with_suffix(f".{os.getpid()}.tmp")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
