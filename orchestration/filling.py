@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import duckdb
-from filelock import FileLock, Timeout
 
 from orchestration.collecting import Ask
 from orchestration.hypertracker.datasets import BY_NAME
@@ -24,6 +23,7 @@ from orchestration.modelling import raise_for_failures
 from orchestration.pipeline import Outcome, Pipeline, Progress
 from orchestration.planning.errands import Errand, Filling, Lack, errands_for, urgent_first, within
 from orchestration.planning.slots import slot_at, slots_between
+from orchestration.sole import sole
 from warehouse.connection import open_reader
 from warehouse.ledger import naive, newest_row_counts
 
@@ -84,19 +84,9 @@ def healing(pipeline: Pipeline) -> list[Errand]:
     return errands_of([lack for lack in lacks if lack.is_worth_trying(now)], now)
 
 
-@contextlib.contextmanager
-def sole_healing(pipeline: Pipeline) -> Iterator[bool]:
-    """Whether nobody else heals this folder now; two would ask for the same slots."""
-    lock = FileLock(pipeline.settings.data_dir / "healing.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+def sole_healing(pipeline: Pipeline) -> contextlib.AbstractContextManager[bool]:
+    """Whether nobody else heals this folder now; two would ask for the same slots. To be held from before `healing`."""
+    return sole(pipeline.settings.data_dir / "healing.lock")
 
 
 def survey(pipeline: Pipeline, wanted: Wanted) -> Survey:

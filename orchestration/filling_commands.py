@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from orchestration.console import DONE, Json, out, spoken_errors
-from orchestration.settings import SettingsError, load_offline_settings, load_settings
+from orchestration.settings import load_offline_settings, load_settings
 
 Most = Annotated[int | None, typer.Option("--most", help="At most so many requests.", min=1)]
+NOTHING_LEFT = "nothing was asked: live polls leave nothing of the quota now; run it again when `htw status` shows some left"
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and ask nothing.")]
 
 
@@ -29,20 +30,21 @@ def heal(
         from orchestration.filling_report import cost_lines, errands_json, errands_table
         from orchestration.filling_run import means_of, run, say
         from orchestration.pipeline import Pipeline
+        from warehouse.connection import WarehouseLockedError
 
         pipeline = Pipeline(load_offline_settings() if dry_run else load_settings())
-        errands, means, now = healing(pipeline), means_of(pipeline), pipeline.clock.now()
-        taken = [] if dry_run else affordable_now(pipeline, errands, most)
-        if as_json:
-            out.print_json(json.dumps(errands_json(errands, means, now)))
-        elif not errands:
-            out.print("nothing is missing that can be had: `htw status` shows what arrived")
-        else:
-            out.print(errands_table(errands))
-            say(cost_lines(errands, means, now))
         with sole_healing(pipeline) as is_sole:
-            if taken and not is_sole:
-                raise SettingsError("the job `heal` or another `htw heal` is at work on this folder; wait for it")
+            if not (dry_run or is_sole):
+                raise WarehouseLockedError("the job `heal` or another `htw heal` is at work on this folder", "wait for its end")
+            errands, means, now = healing(pipeline), means_of(pipeline), pipeline.clock.now()
+            taken = [] if dry_run else affordable_now(pipeline, errands, most)
+            if as_json:
+                out.print_json(json.dumps(errands_json(errands, means, now)))
+            elif not errands:
+                out.print("nothing is missing that can be had: `htw status` shows what arrived")
+            else:
+                out.print(errands_table(errands))
+                say([*cost_lines(errands, means, now), *([] if dry_run or taken else [NOTHING_LEFT])])
             raise typer.Exit(run(pipeline, taken, len(errands), as_json) if errands else DONE)
 
 
@@ -76,5 +78,7 @@ def backfill(
         if dry_run and found.errands and not as_json:
             say(["nothing was asked; the same without --dry-run starts it"])
         taken = [] if dry_run else affordable_now(pipeline, found.errands, most)
+        if found.errands and not (dry_run or taken or as_json):
+            say([NOTHING_LEFT])
         missing = len(found.errands) + found.lost + found.below_floor
         raise typer.Exit(run(pipeline, taken, missing, as_json) if missing else DONE)

@@ -18,10 +18,11 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.alerting.channels import Channel, ChannelError, channels_of
-from orchestration.alerting.notices import Book, Message, Status, Told, alone, read_book, remember, without_settled, write_book
+from orchestration.alerting.notices import Book, Message, Status, Told, read_book, remember, without_settled, write_book
 from orchestration.alerting.problems import Found, Problem, find_problems
 from orchestration.alerting.wording import counted
 from orchestration.pipeline import Pipeline
+from orchestration.sole import sole
 
 # A sensor has a minute; what is not said by then is said at the next look.
 TELLING_S = 30.0
@@ -55,7 +56,7 @@ def look(pipeline: Pipeline, instance: dg.DagsterInstance | None, found: Found |
     if not channels:
         return Looked(found or Found(()), is_silent=True)
     file = pipeline.settings.alerts_file
-    with alone(file) as is_alone:
+    with sole(file.with_suffix(".lock")) as is_alone:
         found = found or find_problems(pipeline, instance)
         return _tell(file, channels, found, pipeline.clock.now()) if is_alone else Looked(found)
 

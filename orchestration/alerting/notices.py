@@ -7,17 +7,14 @@ then its coming back is no news. A channel that is told of nothing yet is told o
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from orchestration.alerting.problems import Found, Problem
 
@@ -106,22 +103,6 @@ def _is_settled(entry: Entry, channels: Sequence[str], now: datetime) -> bool:
         return False
     is_told = all(name in entry.told and entry.told[name].status is Status.RESOLVED for name in channels)
     return is_told or now - entry.gone_at >= FORGOTTEN_AFTER
-
-
-@contextlib.contextmanager
-def alone(file: Path) -> Iterator[bool]:
-    """Whether this process is the only one that looks and tells now, for as long as it is inside."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file.with_suffix(".lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def read_book(file: Path) -> Book:

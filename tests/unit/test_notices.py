@@ -10,7 +10,6 @@ import pytest
 from orchestration.alerting.notices import (
     Book,
     Told,
-    alone,
     read_book,
     remember,
     without_settled,
@@ -18,6 +17,7 @@ from orchestration.alerting.notices import (
 )
 from orchestration.alerting.problems import Found, Problem
 from orchestration.alerting.wording import safe, span_words
+from orchestration.sole import sole
 
 NOON = datetime(2026, 3, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -139,9 +139,12 @@ def test_a_book_that_cannot_be_read_is_empty(tmp_path: Path, text: str) -> None:
 
 
 def test_one_process_looks_at_a_time(tmp_path: Path) -> None:
-    with alone(tmp_path / "alerts.json") as first, alone(tmp_path / "alerts.json") as second:
+    with (
+        sole(tmp_path / "alerts.lock") as first,
+        sole(tmp_path / "alerts.lock") as second,
+    ):
         assert (first, second) == (True, False)
-    with alone(tmp_path / "alerts.json") as again:
+    with sole(tmp_path / "alerts.lock") as again:
         assert again
 
 
