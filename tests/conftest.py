@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import stamina
+
+from tests.reliability.proofs import MARK, PLUGIN, Proofs, quoted
 
 SAMPLES = Path(__file__).parent / "data" / "samples"
 
@@ -23,6 +25,21 @@ def no_waiting_between_retries() -> Iterator[None]:
 def samples() -> Path:
     """The documented sample payloads."""
     return SAMPLES
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not any(isinstance(plugin, Proofs) for plugin in config.pluginmanager.get_plugins()):
+        config.pluginmanager.register(Proofs(), PLUGIN)
+
+
+@pytest.fixture
+def said(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
+    """Holds what a test's `proves` marks quote against what was really said: call it with every text that a user would see."""
+    texts: list[str] = []
+    yield lambda *seen: texts.extend(map(str, seen))
+    heard = " ".join(" ".join(texts).split())
+    for words in quoted(request.node.iter_markers(MARK)):
+        assert words in heard, f"nobody said “{words}”, but: {heard[:2000]}"
 
 
 @pytest.hookimpl(tryfirst=True)  # before the workers read the groups
