@@ -31,7 +31,7 @@ class Proof:
     tier: str
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in a set
 class Proofs:
     """A pytest plugin: the proofs of whatever is collected, in the order of collection, one for each function and fault."""
 
