@@ -18,6 +18,7 @@ from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset, Dating, Paging
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError, TransientError
 from orchestration.hypertracker.shapes import ShapeError, instant
+from orchestration.pausing import Pause, Pauses, pause_after
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Claim, Urgency
 from orchestration.vault_bodies import VaultBodies
@@ -60,6 +61,7 @@ class Sweep:
     `on_record` is told of every finished fetch, for progress; `requests_budget` (a day) is noted with each. `held` gives the
     newest state that the warehouse has of each (dataset, scope) dated by it: where that is the present one, nothing is asked.
     `urgency` is that of every ask; by default each dataset's own. `chunk` is how many asks lie between two readings of the state.
+    What is among `paused`, or refused for what it is within the sweep, is not asked.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class Sweep:
         held: Callable[[], Mapping[tuple[str, str], datetime]] = dict,
         urgency: Urgency | None = None,
         chunk: int = ALL_AT_ONCE,
+        paused: Mapping[tuple[str, str], Pause] | None = None,
     ) -> None:
         self._client, self._vault, self._clock = client, vault, clock
         self._on_record = on_record
         self._requests_budget, self._held = requests_budget, held
         self._urgency, self._chunk = urgency, chunk
         self._ended_by: dict[Urgency, HyperTrackerError] = {}
+        self._paused: Pauses = dict(paused or {})
 
     async def run(self, asks: Sequence[Ask]) -> list[FetchRecord]:
         """Every fetch made, in the order it finished, state readings among them.
@@ -159,11 +163,14 @@ class Sweep:
         if (ended_by := self._ended_by.get(urgency)) is not None:
             why = replace(record, reason=f"not asked: {ended_by}", mend=ended_by.mend)
             return None if urgency is Urgency.BACKFILL else self._keep(why)
+        if (pause := self._paused.get((ask.source.name, ask.scope))) is not None:
+            mend = pause.mend_of(ask.dataset.name)
+            return self._keep(replace(record, reason=f"not asked again so soon: {pause.reason}", mend=mend))
         bodies, is_cut_off = self._bodies(ask), False
         try:
             parts = await self._client.fetch(ask.source, ask.scope, ask.slot, bodies, tally, self._claim_of(ask))
         except HyperTrackerError as error:
-            self._note_end(error, urgency)
+            self._note_end(error, ask, urgency)
             is_cut_off = isinstance(error, TransientError | QuotaSpentError | TokenError)
             if urgency is Urgency.BACKFILL and isinstance(error, QuotaSpentError) and not tally.requests:
                 return None
@@ -190,7 +197,9 @@ class Sweep:
             source="" if ask.source.name == ask.dataset.name else ask.source.name, requests_budget=self._requests_budget,
         )  # fmt: skip
 
-    def _note_end(self, error: HyperTrackerError, urgency: Urgency) -> None:
+    def _note_end(self, error: HyperTrackerError, ask: Ask, urgency: Urgency) -> None:
+        if pause := pause_after(error, self._clock.now()):
+            self._paused[ask.source.name, ask.scope] = pause
         if isinstance(error, TokenError | QuotaSpentError):
             first = Urgency.PERISHABLE if isinstance(error, TokenError) else urgency
             self._ended_by = {level: error for level in Urgency if level >= first} | self._ended_by

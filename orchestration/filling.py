@@ -80,8 +80,9 @@ def healing(pipeline: Pipeline) -> list[Errand]:
         rows = _lacking_rows(connection, now)
         counts = newest_row_counts(connection)
     wanted = {dataset.name for dataset in pipeline.settings.wanted_datasets()}
-    lacks = filter(None, (_lack(row, counts, now) for row in rows if row[0] in wanted))
-    return errands_of([lack for lack in lacks if lack.is_worth_trying(now)], now)
+    lacks, paused = filter(None, (_lack(row, counts, now) for row in rows if row[0] in wanted)), pipeline.paused()
+    open_lacks = [lack for lack in lacks if (_source_of(lack, now).name, lack.scope) not in paused]
+    return errands_of([lack for lack in open_lacks if lack.is_worth_trying(now)], now)
 
 
 def sole_healing(pipeline: Pipeline) -> contextlib.AbstractContextManager[bool]:
@@ -153,6 +154,13 @@ def cost_of(dataset: Dataset, scope: str, slot: datetime, now: datetime, row_cou
     source = dataset.past_source(slot, now) or dataset
     rows = row_counts.get((dataset.name, scope), 0) if dataset.shape is None and source.paging is Paging.CURSOR else 0
     return max(source.requests_a_poll, -(-rows // source.page_limit))
+
+
+def _source_of(lack: Lack, now: datetime) -> Dataset:
+    """Who is asked for what is lacking."""
+    dataset = BY_NAME[lack.dataset]
+    is_over = now >= lack.slot + dataset.cadence.step
+    return (dataset.past_source(lack.slot, now) if is_over else None) or dataset
 
 
 def filling_of(dataset: Dataset, slot: datetime, now: datetime) -> Filling:

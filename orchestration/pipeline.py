@@ -24,6 +24,7 @@ from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.landing import land_all, prepare
+from orchestration.pausing import Pauses, pauses
 from orchestration.plan_in_force import live_demand, make_plan, plan_in_force, scopes_due, scopes_wished
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Demand, Urgency
@@ -76,9 +77,9 @@ class Pipeline:
     ) -> list[Outcome]:
         """Ask for the scopes of the datasets that the plan polls at a slot (UTC), keep the bytes, load them.
 
-        `beyond_plan` asks for every scope that is wished for, `only_waiting` leaves out what was loaded at this slot already,
-        be it of an earlier state: the plan affords one answer a slot. State readings are among the outcomes. Nothing is held
-        locked while waiting for the network.
+        `beyond_plan` asks for every scope that is wished for, paused or not, `only_waiting` leaves out what was loaded at this
+        slot already, be it of an earlier state: the plan affords one answer a slot. State readings are among the outcomes.
+        Nothing is held locked while waiting for the network.
         """
 
         async def collect(client: Client[Part]) -> list[FetchRecord]:
@@ -88,7 +89,8 @@ class Pipeline:
             asks = [Ask.of(dataset, scope, slot) for dataset in datasets for scope in chosen(plan, dataset, slot)]
             there = self._loaded_scopes(slot) if only_waiting else set()
             waiting = [ask for ask in asks if (ask.dataset.name, ask.scope) not in there]
-            return first + await self._sweep(client, on_record).run(waiting)
+            paused = {} if beyond_plan else self.paused()
+            return first + await self._sweep(client, on_record, paused=paused).run(waiting)
 
         return self._asked(collect)
 
@@ -102,6 +104,14 @@ class Pipeline:
             return await self._sweep(client, on_record, Urgency.BACKFILL).run(asks)
 
         return self._asked(collect)
+
+    def paused(self) -> Pauses:
+        """What is not asked now, because the provider refused it; nothing where the warehouse cannot be read now."""
+        if not self.settings.warehouse_file.exists():
+            return {}
+        with contextlib.suppress(WarehouseError), open_reader(self.settings.warehouse_file, HELD_WAIT_S) as connection:
+            return pauses(connection, self.clock.now())
+        return {}
 
     def budget(self) -> Budget:
         """The ledger of requests that all processes of the folder share."""
@@ -212,10 +222,12 @@ class Pipeline:
         ask = Ask.of(dataset, "", slot_at(dataset.cadence, self.clock.now()))
         return await self._sweep(client, on_record).run([ask])
 
-    def _sweep(self, client: Client[Part], on_record: Progress | None, urgency: Urgency | None = None) -> Sweep:
+    def _sweep(
+        self, client: Client[Part], on_record: Progress | None, urgency: Urgency | None = None, paused: Pauses | None = None
+    ) -> Sweep:
         limits = self.settings.plan_limits()
         chunk = CHUNK_MINUTES * limits.per_minute or ALL_AT_ONCE
-        return Sweep(client, self.vault, self.clock, on_record, limits.per_day, self._held_states, urgency, chunk)
+        return Sweep(client, self.vault, self.clock, on_record, limits.per_day, self._held_states, urgency, chunk, paused)
 
     def _held_states(self) -> dict[tuple[str, str], datetime]:
         """The newest state in the warehouse of what is dated by it; nothing where the warehouse cannot be read now."""

@@ -7,7 +7,7 @@ Belongs here: the ledger's tables, writing to them and asking them. Does not: de
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -67,6 +67,33 @@ DEFINITIONS = (
         row_count bigint, foreign_row_count bigint, newest_at timestamp, source varchar, declared_row_count bigint,
         requests_budget bigint, fetch_seq bigint)""",
 )
+
+# Only fetches that were sent count: what was not asked is no answer.
+REFUSALS = """
+    with sent as (
+        select source, scope, finished_at, reason,
+            verdict = 'failed' and list_bool_or([starts_with(reason, words) for words in $words]) as is_refused
+        from ops.fetches where finished_at >= $since and requests_spent > 0
+    ),
+
+    others as (select source, scope, max(finished_at) as at from sent where not is_refused group by source, scope)
+
+    select sent.source, sent.scope, count(*), max(finished_at), arg_max(reason, finished_at)
+    from sent left join others on sent.source = others.source and sent.scope = others.scope
+    where is_refused and (others.at is null or finished_at > others.at)
+    group by sent.source, sent.scope
+"""
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """The newest answers to a (source, scope), all of them refusals: how many, when and why the last (naive UTC)."""
+
+    source: str
+    scope: str
+    count: int
+    last_at: datetime
+    reason: str
 
 
 def create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
@@ -144,6 +171,12 @@ def loaded_scopes(connection: duckdb.DuckDBPyConnection, slot: datetime) -> set[
         "select distinct dataset, scope from ops.fetches where slot = ? and verdict = 'loaded'", [naive(slot)]
     ).fetchall()
     return {(dataset, scope) for dataset, scope in rows}
+
+
+def refusals(connection: duckdb.DuckDBPyConnection, since: datetime, words: Sequence[str]) -> list[Refusals]:
+    """What only refusals were answered to of late, since an instant (UTC); the reason of one begins with one of `words`."""
+    rows = connection.execute(REFUSALS, {"since": naive(since), "words": list(words)}).fetchall()
+    return [Refusals(*row) for row in rows]
 
 
 def newest_row_counts(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:

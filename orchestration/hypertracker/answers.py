@@ -22,7 +22,7 @@ from orchestration.hypertracker.errors import (
 from orchestration.hypertracker.redaction import redact
 from orchestration.planning.windows import Unit
 
-BODY_EXCERPT_CHARS = 160
+BODY_EXCERPT_CHARS = 300
 LONGEST_WAIT_S = 120.0
 LONGEST_CLOSING_S = 31 * 86_400.0
 LARGEST_FIGURE = 10**12
@@ -38,11 +38,11 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes, now: datetim
     if status == 401:
         return TokenError(f"the token is not accepted: {says}")
     if status == 403:
-        return ForbiddenError(f"this token may not read it: {says}")
+        return ForbiddenError(f"{ForbiddenError.says}: {says}")
     if status == 404:
         return NotFoundError(f"not found: {says}")
     if 400 <= status < 500:
-        return BadRequestError(f"the request is refused with status {status}: {says}")
+        return BadRequestError(f"{BadRequestError.says} {status}: {says}")
     if 300 <= status < 400:
         return ServerError(f"the API redirects with status {status} and does not say where")
     return ServerError(f"the API answers with status {status}: {says}")

@@ -32,8 +32,10 @@ from orchestration.hypertracker.errors import (
     BadRequestError,
     DoubtfulBodyError,
     HyperTrackerError,
+    NotAskedError,
     NotFoundError,
     RateLimitedError,
+    TokenError,
     TransientError,
     UnsafeLinkError,
 )
@@ -103,7 +105,8 @@ class Tally:
 class Client(Generic[StoredT]):
     """An async context manager; one per event loop.
 
-    `turns` is asked before each request to the API; without any, requests are kept back only after a 429.
+    `turns` is asked before each request to the API; without any, requests are kept back only after a 429. A token that was
+    refused is not shown again.
     """
 
     def __init__(self, access: ApiAccess, bounds: Bounds | None = None, turns: Turns | None = None) -> None:
@@ -116,6 +119,7 @@ class Client(Generic[StoredT]):
         self._turns: Turns = turns or OwnTurns()
         self._places = asyncio.Semaphore(access.connections)
         self._queued = Counter[Claim]()
+        self._refused: TokenError | None = None
 
     def _http(self, base_url: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> httpx.AsyncClient:
         connections = self._access.connections
@@ -245,7 +249,9 @@ class Client(Generic[StoredT]):
         self, path: str, params: dict[str, str], accept: str, tally: Tally, line: Line
     ) -> AsyncIterator[httpx.Response]:
         """The answer to one request that had its turn. Without a connection the provider counts nothing, nor does the tally."""
+        self._check_token()
         async with line.turn() as answered:
+            self._check_token()  # others were answered while this one waited
             tally.requests += 1
             try:
                 async with self._api.stream("GET", API_PREFIX + path, params=params, headers={"Accept": accept}) as answer:
@@ -254,6 +260,10 @@ class Client(Generic[StoredT]):
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 tally.requests -= 1
                 raise
+
+    def _check_token(self) -> None:
+        if self._refused is not None:
+            raise NotAskedError(f"not asked: {self._refused}")
 
     async def _take(self, answer: httpx.Response, body: WatchedBody, dataset: Dataset, tally: Tally) -> str | None:
         """Store an inline body, or give the link that the answer holds."""
@@ -312,6 +322,7 @@ class Client(Generic[StoredT]):
         now = said_time(answer.headers.get("date")) or datetime.now(UTC)
         error = api_error(answer.status_code, answer.headers, text, now)
         tell(self._turns, error, self._bounds.unsaid_wait_s)
+        self._refused = error if isinstance(error, TokenError) else self._refused
         return error
 
 

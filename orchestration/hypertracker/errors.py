@@ -4,6 +4,7 @@
     ├── RefusedError              the answer is final for this request; asking again does not help
     │   ├── BadRequestError       400
     │   ├── TokenError            401: the token is not accepted
+    │   │   └── NotAskedError     the token was refused before; nothing was sent
     │   ├── ForbiddenError        403: the token may not read this dataset
     │   ├── QuotaSpentError       402, or the 429 that means the day or month is spent; or known before asking
     │   │   └── QuotaHeldError    what is left is kept for more urgent requests
@@ -40,8 +41,9 @@ class RefusedError(HyperTrackerError):
 
 
 class BadRequestError(RefusedError):
-    """400: the request does not follow the contract."""
+    """400: the request does not follow the contract. `says` begins every message."""
 
+    says = "the request is refused with status"
     mend = "the provider changed what it accepts for this dataset: compare with its documentation"
 
 
@@ -51,9 +53,14 @@ class TokenError(RefusedError):
     mend = "put a valid token into HTW_API_TOKEN (or HTW_API_TOKEN_FILE), then run `htw doctor`"
 
 
-class ForbiddenError(RefusedError):
-    """403 from the API host, for one dataset."""
+class NotAskedError(TokenError):
+    """The token was refused before, and is not shown again by the same client; nothing was sent."""
 
+
+class ForbiddenError(RefusedError):
+    """403 from the API host, for one dataset. `says` begins every message."""
+
+    says = "this token may not read it"
     mend = "the plan of this token does not include the dataset: leave it out of HTW_DATASETS"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cache
@@ -45,12 +46,27 @@ def transport_errors(host: str) -> Iterator[None]:
 def _words(error: httpx.HTTPError) -> str:
     kinds: Sequence[tuple[type[Exception], str]] = (
         (httpx.ConnectTimeout, "no connection in time"),
-        (httpx.ConnectError, "the connection is refused or the name is unknown"),
+        (httpx.ConnectError, _why_unconnected(error)),
         (httpx.TimeoutException, "silence for too long"),
+        (httpx.NetworkError, "the connection was reset"),
         (httpx.RemoteProtocolError, "the answer broke off or is no HTTP"),
         (httpx.DecodingError, "the answer's compression is damaged"),
     )
     return next((words for kind, words in kinds if isinstance(error, kind)), type(error).__name__)
+
+
+def _why_unconnected(error: BaseException | None) -> str:
+    """What the network said, which httpx keeps at the end of a chain of errors."""
+    kinds: Sequence[tuple[type[Exception], str]] = (
+        (socket.gaierror, "the name is unknown"),
+        (ssl.SSLCertVerificationError, "its certificate is not to be trusted"),
+        (ConnectionRefusedError, "the connection is refused"),
+    )
+    while error is not None:
+        if words := next((words for kind, words in kinds if isinstance(error, kind)), ""):
+            return words
+        error = error.__cause__ or error.__context__
+    return "no connection"
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import httpx
 
-from orchestration.hypertracker.errors import HyperTrackerError, QuotaSpentError, RateLimitedError
+from orchestration.hypertracker.errors import HyperTrackerError, NotAskedError, QuotaSpentError, RateLimitedError
 from orchestration.planning.urgency import FIRST, Claim
 
 
@@ -85,7 +85,7 @@ class Line:
         ticket = await self._take()
         try:
             yield lambda: self.turns.answered(ticket)
-        except (httpx.ConnectError, httpx.ConnectTimeout):
+        except (httpx.ConnectError, httpx.ConnectTimeout, NotAskedError):
             self.turns.refund(ticket)
             raise
         except BaseException:
