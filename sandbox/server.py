@@ -31,6 +31,8 @@ from sandbox.wire import Exchange, Leg, Reply, json_reply
 
 _TRANSPORT = "sandbox.transport"
 _START_TIMEOUT_S = 20.0
+# A reset discards what the other side has not read yet.
+_ON_ITS_WAY_S = 0.05
 
 
 class _Protocol(HttpToolsProtocol):
@@ -86,11 +88,11 @@ class Host:
 
     def _record(self, exchange: Exchange, reply: Reply) -> None:
         has_auth = exchange.authorization is not None
-        status = 0 if reply.reset else reply.status
+        status = 0 if reply.reset and reply.cut_at is None else reply.status
         self._core.record(RequestRecord(self._core.clock.now(), exchange.target, status, self._leg, has_auth))
 
     async def _send(self, reply: Reply, scope: dict[str, Any], send: Any) -> None:
-        if reply.reset:
+        if reply.reset and reply.cut_at is None:
             await _reset(scope["state"][_TRANSPORT])
             return
         headers = {
@@ -101,6 +103,7 @@ class Host:
         }
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+        await asyncio.sleep(reply.mute_s)
         # An unfinished body makes uvicorn close the connection, which is what a cut is.
         body = reply.body if reply.cut_at is None else reply.body[: reply.cut_at]
         if reply.drip:
@@ -109,6 +112,9 @@ class Host:
                 await asyncio.sleep(reply.drip[1])
             body = b""
         await send({"type": "http.response.body", "body": body, "more_body": reply.cut_at is not None})
+        if reply.reset:
+            await asyncio.sleep(_ON_ITS_WAY_S)
+            await _reset(scope["state"][_TRANSPORT])
 
 
 async def _read_body(receive: Any) -> bytes:

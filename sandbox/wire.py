@@ -35,8 +35,8 @@ class Shared(Protocol):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `cut_at` sends only so many bytes of the announced length, `reset` closes the connection before any
-    header, `drip` sends (bytes at a time, pause in real seconds)."""
+    """An answer. `cut_at` sends only so many bytes of the announced length, `reset` resets the connection then, or before any
+    header, `mute_s` are real seconds of silence after the headers, `drip` sends (bytes at a time, pause in real seconds)."""
 
     status: int = 200
     body: bytes = b""
@@ -44,6 +44,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_at: int | None = None
     reset: bool = False
+    mute_s: float = 0.0
     drip: tuple[int, float] | None = None
 
     def but(self, **changes: Any) -> Reply:
