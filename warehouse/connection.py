@@ -1,7 +1,10 @@
 """Opening the working DuckDB file: one writer at a time, for as long as a load or a build lasts, and no longer.
 
-Belongs here: the writer lock, connections, and the words for a file that someone else holds. Does not: what is written
-(`load`, `ledger`, `publish`), or the readers' copy (`publish`).
+Belongs here: the writer lock, connections, a file that someone else holds or that is damaged. Does not: what is written (`load`,
+`ledger`, `publish`), the readers' copy (`publish`), other things that crashes leave behind (`repair`).
+
+A damaged file is moved aside by whoever would have written to it, and from then on everything says how to make it again: a new
+and empty one in its place would soon be published.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -17,7 +21,15 @@ from filelock import FileLock, Timeout
 from warehouse.disk import DISK_FULL, is_disk_full
 
 LOCK_WAIT_S = 120.0
-DAMAGE_WORDS = ("not a valid duckdb", "corrupt", "checksum", "could not read enough", "version number", "deserialize", "unusable")
+# The first whose write-ahead log names the file it is of: earlier ones replay the log of any file.
+STORAGE_VERSION = "v1.4.0"
+REBUILD_MEND = "run `htw rebuild`: the vault has everything"
+VERSION_WORDS = ("with version number", "newer version of duckdb", "older version of duckdb", "different version of duckdb")
+DAMAGE_WORDS = ("not a valid duckdb", "corrupt", "while replaying wal", "this wal was created", "deserialize")
+VERSION_MEND = "nothing was written: use the version it says, or keep the file under another name and run `htw rebuild`"
+UNWRITABLE_MEND = "see that HTW_DATA_DIR can be read and written, then run `htw doctor`"
+SHORT_WORDS = "could not read enough"
+FATAL_WORDS = ("has been invalidated", "unusable")
 
 
 class WarehouseError(Exception):
@@ -36,34 +48,62 @@ class DiskFullError(WarehouseError):
     """What was being written is not there; what was there before still is."""
 
 
+class DamagedFileError(WarehouseError):
+    """The working file, or its write-ahead log, is not what DuckDB wrote. The vault makes it again."""
+
+
+class OtherVersionError(WarehouseError):
+    """The working file is of a version of DuckDB that this one cannot read; nothing of it was touched."""
+
+
 @contextlib.contextmanager
 def writer_lock(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the right to write the working file; may be nested within a thread.
 
     Raises `WarehouseLockedError` naming the holder when it is not free after `wait_s` seconds.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     holder = file.with_suffix(".holder")
     lock = FileLock(file.with_suffix(".lock"), is_singleton=True)
     try:
+        _prepare_folder(file.parent)
         with lock.acquire(timeout=wait_s):
             holder.write_text(f"process {os.getpid()}")
-            yield
+            try:
+                yield
+            finally:
+                if lock.lock_counter == 1:
+                    holder.unlink(missing_ok=True)
     except Timeout as error:
-        who = holder.read_text() if holder.exists() else "another process"
         raise WarehouseLockedError(
-            f"{file} was held by {who} for {wait_s:.0f} s", "wait for it or stop it, then run the command again"
+            f"{file} was held by {_said_by(holder)} for {wait_s:.0f} s", "wait for it or stop it, then run the command again"
         ) from error
+
+
+def _said_by(holder: Path) -> str:
+    """Who holds the lock; a process may have died, or have ended, while it wrote that down."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return holder.read_text() or "another process"
+    return "another process"
+
+
+def _prepare_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(f"{folder} cannot be written ({error.strerror})", UNWRITABLE_MEND) from error
+    if not os.access(folder, os.W_OK):
+        raise WarehouseError(f"{folder} cannot be written", UNWRITABLE_MEND)
 
 
 @contextlib.contextmanager
 def open_writer(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-write connection to the working file, under the writer lock; committed work is checkpointed at the end.
 
-    Raises `WarehouseLockedError` when another program (a database browser, say) has the file open, `DiskFullError`, and
-    `WarehouseError` when the file is damaged or no database of this DuckDB version.
+    Raises `WarehouseLockedError` when another program (a database browser, say) has the file open, `DiskFullError`,
+    `OtherVersionError`, and `DamagedFileError` when the file is damaged: it was moved aside then.
     """
-    with writer_lock(file, wait_s):
+    with writer_lock(file, wait_s), _damage_moved_aside(file):
+        _make(file)
         connection = connect(file)
         try:
             yield connection
@@ -78,11 +118,65 @@ def open_writer(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.Duck
 def open_reader(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the working file, under the writer lock too: DuckDB turns a writer away while anybody reads."""
     with writer_lock(file, wait_s):
+        _refuse_moved(file)
         connection = connect(file, read_only=True)
         try:
             yield connection
         finally:
             connection.close()
+
+
+def wal_of(file: Path) -> Path:
+    """DuckDB's write-ahead log of a file."""
+    return file.with_name(f"{file.name}.wal")
+
+
+def moved_aside(file: Path) -> list[Path]:
+    """The damaged working files that were kept, oldest first."""
+    return [path for path in sorted(file.parent.glob(f"{file.name}.damaged-*")) if path.suffix != ".wal"]
+
+
+def move_aside(file: Path) -> Path:
+    """Keep a damaged working file, and its log, under a name with the time; the new name. For whoever has the writer lock."""
+    aside = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    # The log goes first: left alone it would be taken for that of the next file.
+    for old, new in ((wal_of(file), wal_of(aside)), (file, aside)):
+        with contextlib.suppress(FileNotFoundError):
+            old.rename(new)
+    return aside
+
+
+@contextlib.contextmanager
+def _damage_moved_aside(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except DamagedFileError as error:
+        if not file.exists():
+            raise
+        aside = move_aside(file)
+        raise DamagedFileError(f"{error.says} and was moved aside to {aside.name}", REBUILD_MEND) from error
+
+
+def _refuse_moved(file: Path) -> None:
+    if not file.exists() and (kept := moved_aside(file)):
+        raise DamagedFileError(f"{file} was damaged and is kept as {kept[-1].name}", REBUILD_MEND)
+
+
+def _make(file: Path) -> None:
+    """Make the file where there never was one, as one step: a kill leaves none, or a whole one."""
+    _refuse_moved(file)
+    if file.exists():
+        return
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    path = str(unfinished).replace("'", "''")
+    try:
+        with duckdb.connect() as maker:
+            maker.execute(f"attach '{path}' as made (storage_version '{STORAGE_VERSION}')")
+            maker.execute("detach made")
+    except duckdb.Error as error:
+        raise _in_words(file, error) from error
+    unfinished.rename(file)
 
 
 def connect(file: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
@@ -103,8 +197,15 @@ def _in_words(file: Path, error: duckdb.Error) -> WarehouseError:
         return WarehouseLockedError(
             f"{file} is open in another program ({says})", "close it there: readers use the published copy"
         )
-    if any(word in says.lower() for word in DAMAGE_WORDS):
-        return WarehouseError(f"{file} is damaged ({says})", "move it aside and run `htw rebuild`: the vault has everything")
-    return WarehouseError(
-        f"{file} cannot be used ({says})", "see that HTW_DATA_DIR can be read and written, then run `htw doctor`"
-    )
+    if any(words in says.lower() for words in VERSION_WORDS):
+        return OtherVersionError(f"{file} was written by another version of DuckDB ({says})", VERSION_MEND)
+    if is_damage(says) or (SHORT_WORDS in says.lower() and str(file) in says):
+        return DamagedFileError(f"{file} is damaged ({says})", REBUILD_MEND)
+    if any(words in says.lower() for words in FATAL_WORDS):
+        return WarehouseError(f"{file} cannot be used any more ({says})", "run `htw doctor --fix`, which reads all of it")
+    return WarehouseError(f"{file} cannot be used ({says})", UNWRITABLE_MEND)
+
+
+def is_damage(says: str) -> bool:
+    """Whether DuckDB says of the file it works in that it is not as it was written."""
+    return any(words in says.lower() for words in DAMAGE_WORDS)

@@ -18,7 +18,7 @@ from typing import Self
 import duckdb
 
 from warehouse.ledger import naive, transaction
-from warehouse.vault import write_durably
+from warehouse.small_files import read_small, write_durably
 
 FOLDER = "plans"
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -90,20 +90,27 @@ class PlanBook:
 
     def all(self) -> list[PlanRecord]:
         """Oldest first."""
-        return [PlanRecord.from_json(path.read_text("utf-8")) for path in self._files()]
+        return list(filter(None, map(self._read, self._files())))
 
     def newest(self) -> PlanRecord | None:
-        files = self._files()
-        return PlanRecord.from_json(files[-1].read_text("utf-8")) if files else None
+        return next(filter(None, map(self._read, reversed(self._files()))), None)
 
     def in_force(self, moment: datetime) -> PlanRecord | None:
         """The plan that was valid at an instant; None before the first."""
         files = self._files()
         place = bisect_right([path.stem for path in files], f"{moment.astimezone(UTC):{STAMP}}")
-        return PlanRecord.from_json(files[place - 1].read_text("utf-8")) if place else None
+        return next(filter(None, map(self._read, reversed(files[:place]))), None)
+
+    def written(self) -> dict[datetime, Path]:
+        """The file of each plan, by the instant (UTC, without an offset) from which it is valid."""
+        return {datetime.strptime(path.stem, STAMP): path for path in self._files()}
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.json"))
+
+    def _read(self, path: Path) -> PlanRecord | None:
+        """None where it is damaged: the plan before it is taken to have gone on."""
+        return read_small(path, PlanRecord.from_json, self.folder.parent)
 
 
 def create_plans(connection: duckdb.DuckDBPyConnection) -> None:
@@ -115,8 +122,8 @@ def create_plans(connection: duckdb.DuckDBPyConnection) -> None:
 def write_plans(connection: duckdb.DuckDBPyConnection, book: PlanBook) -> None:
     """Make `ops.plans` and `ops.plan_paces` hold every plan of the book; cheap where they do already."""
     known = {row[0] for row in connection.execute("select valid_from_at from ops.plans").fetchall()}
-    files = {datetime.strptime(path.stem, STAMP): path for path in book._files()}
-    new = [PlanRecord.from_json(path.read_text("utf-8")) for moment, path in files.items() if moment not in known]
+    files = book.written()
+    new = list(filter(None, (book._read(path) for moment, path in files.items() if moment not in known)))
     if new or known - files.keys():
         with transaction(connection):
             connection.execute("delete from ops.plans where not list_contains(?, valid_from_at)", [[*files]])

@@ -22,7 +22,8 @@ import duckdb
 from warehouse.connection import WarehouseError
 from warehouse.ledger import naive
 from warehouse.rejects import Reject, Rejects
-from warehouse.vault import FetchRecord, Vault, VaultError, write_durably
+from warehouse.small_files import read_small, write_durably
+from warehouse.vault import FetchRecord, Vault, VaultError
 
 FOLDER = "decisions"
 EXCERPT_CHARS = 1_000
@@ -100,11 +101,8 @@ class DecisionBook:
         write_durably(target, decision.to_json())
 
     def about(self, fetch_id: str) -> Decision | None:
-        """The decision about a fetch; None where nobody decided anything."""
-        try:
-            return Decision.from_json(self._file(fetch_id).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
+        """The decision about a fetch; None where nobody decided anything, or what was decided cannot be read any more."""
+        return read_small(self._file(fetch_id), Decision.from_json, self.folder.parent)
 
     def _file(self, fetch_id: str) -> Path:
         return self.folder / f"{fetch_id}.json"

@@ -28,10 +28,14 @@ from typing import BinaryIO, Self
 import lz4.frame
 import zstandard
 
+from warehouse.small_files import is_readable, read_small, sync_folder, write_durably
+
 GZIP_MAGIC = b"\x1f\x8b"
 LZ4_MAGIC = b"\x04\x22\x4d\x18"
 ZSTD_LEVEL = 3
 COPY_CHUNK_BYTES = 1 << 20
+BODY_SUFFIXES = (".zst", ".gz", ".lz4")
+DOCTOR_MEND = "`htw doctor` checks the vault"
 
 
 class VaultError(Exception):
@@ -168,10 +172,13 @@ class BodyWriter:
 
 
 class Vault:
-    """All payloads ever received, below one folder. Safe to use from several processes: every write is a rename."""
+    """All payloads ever received, below one folder. Safe to use from several processes: every write is a rename.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Records that cannot be read are passed over, and kept aside unless one `only_looks`.
+    """
+
+    def __init__(self, root: Path, only_looks: bool = False) -> None:
+        self.root, self._only_looks = root, only_looks
         self.temporary = root / "tmp"
         self._pending, self._begun = root / "pending", root / "begun"
 
@@ -202,20 +209,21 @@ class Vault:
 
     def pending(self) -> list[FetchRecord]:
         """Records kept since they were last said to be in the ledger, in the order the fetches finished."""
-        found = [FetchRecord.from_json(path.read_text("utf-8")) for path in self._pending.glob("*.json")]
-        return sorted(found, key=lambda record: (record.finished_at, record.fetch_id))
+        return in_order(filter(None, map(self._read, self._pending.glob("*.json"))))
+
+    def mark_pending(self, records: Iterable[FetchRecord]) -> None:
+        """Say that fetches are not in the ledger, although they were thought to be."""
+        for record in records:
+            write_durably(self.pending_file(record.fetch_id), record.to_json())
 
     def forget_pending(self, fetch_ids: Iterable[str]) -> None:
         """Say that fetches are in the ledger."""
         for fetch_id in fetch_ids:
-            (self._pending / f"{fetch_id}.json").unlink(missing_ok=True)
+            self.pending_file(fetch_id).unlink(missing_ok=True)
 
     def begun(self, key: str) -> tuple[Part, ...]:
         """The first pages of a payload whose fetch was cut off, by whatever tells payloads apart; none where they are damaged."""
-        path = self._begun_file(key)
-        if not path.exists():
-            return ()
-        parts = tuple(Part(**part) for part in json.loads(path.read_text("utf-8")))
+        parts = read_small(self._begun_file(key), _parts_of, self.root) or ()
         return parts if all(map(self.verify, parts)) else ()
 
     def note_begun(self, key: str, parts: Sequence[Part]) -> None:
@@ -233,25 +241,45 @@ class Vault:
         """Every fetch record (of one dataset, of slots since a UTC day), in the order the fetches finished."""
         first = since.isoformat() if since else ""
         days = [day for day in self.root.glob(f"{dataset or '*'}/*-*-*") if day.name >= first]
-        found = [FetchRecord.from_json(path.read_text("utf-8")) for day in days for path in day.glob("*.json")]
-        yield from sorted(found, key=lambda record: (record.finished_at, record.fetch_id))
+        yield from in_order(filter(None, (self._read(path) for day in days for path in day.glob("*.json"))))
+
+    def damaged_records(self) -> list[Path]:
+        """The files of records that cannot be read. Touches nothing."""
+        files = [*self._pending.glob("*.json"), *self.root.glob("*/*-*-*/*.json")]
+        return [path for path in files if not is_readable(path, FetchRecord.from_json)]
+
+    def bodies(self) -> Iterator[Path]:
+        """The file of every body."""
+        yield from (path for path in self.root.glob("*/*-*-*/*") if path.suffix in BODY_SUFFIXES)
+
+    def has_history(self) -> bool:
+        """Whether any record was in the ledger at some time: is there and not pending. Looks no further than the first."""
+        waiting = {path.stem for path in self._pending.glob("*.json")}
+        return any(path.stem.partition("-")[2] not in waiting for path in self.root.glob("*/*-*-*/*.json"))
 
     def record(self, dataset: str, slot: datetime, fetch_id: str) -> FetchRecord:
-        """The record of one fetch. Raises `VaultError` where it is not there."""
+        """The record of one fetch. Raises `VaultError` where it is not there or cannot be read."""
         path = self._day(dataset, slot) / f"{slot.astimezone(UTC):%H%M}-{fetch_id}.json"
-        try:
-            return FetchRecord.from_json(path.read_text("utf-8"))
-        except OSError as error:
-            raise VaultError(f"the record {path.relative_to(self.root)} cannot be read ({error})") from error
+        if (record := self._read(path)) is None:
+            raise VaultError(f"the record {path.relative_to(self.root)} is not there; {DOCTOR_MEND}")
+        return record
 
     def latest(self, dataset: str, scope: str = "") -> FetchRecord | None:
         """The record of the newest payload received for a dataset and scope, or None."""
         for day in sorted((self.root / dataset).glob("*-*-*"), reverse=True):
             for path in sorted(day.glob("*.json"), reverse=True):
-                record = FetchRecord.from_json(path.read_text("utf-8"))
-                if record.outcome == "received" and record.scope == scope:
+                record = self._read(path)
+                if record and record.outcome == "received" and record.scope == scope:
                     return record
         return None
+
+    def pending_file(self, fetch_id: str) -> Path:
+        return self._pending / f"{fetch_id}.json"
+
+    def _read(self, path: Path) -> FetchRecord | None:
+        if self._only_looks and not is_readable(path, FetchRecord.from_json):
+            return None
+        return read_small(path, FetchRecord.from_json, self.root)
 
     def path(self, part: Part) -> Path:
         return self.root / part.file
@@ -272,7 +300,7 @@ class Vault:
             with path.open("rb") as file, _decompressed(file, path.suffix) as stream:
                 yield stream
         except (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError) as error:
-            raise VaultError(f"{part.file} cannot be read ({error}); `htw doctor` checks the vault") from error
+            raise VaultError(f"{part.file} cannot be read ({error}); {DOCTOR_MEND}") from error
 
     def verify(self, part: Part) -> bool:
         """Whether the stored body still is the bytes that were received."""
@@ -291,28 +319,17 @@ class Vault:
         return self.root / dataset / slot.astimezone(UTC).strftime("%Y-%m-%d")
 
 
+def in_order(records: Iterable[FetchRecord]) -> list[FetchRecord]:
+    """As the fetches finished: what is judged by what came before needs them so."""
+    return sorted(records, key=lambda record: (record.finished_at, record.fetch_id))
+
+
+def _parts_of(text: str) -> tuple[Part, ...]:
+    return tuple(Part(**part) for part in json.loads(text))
+
+
 def new_fetch_id() -> str:
     return uuid.uuid4().hex
-
-
-def write_durably(target: Path, text: str) -> None:
-    """Write a small file so that after a power cut it is there whole, or as it was before."""
-    aside = target.with_suffix(f".{os.getpid()}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(target)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _decompressed(file: BinaryIO, suffix: str) -> contextlib.AbstractContextManager[BinaryIO]:
