@@ -43,6 +43,7 @@ REDEFINED_MEND = (
     "then run `htw quarantine replay --all` or `htw rebuild`"
 )
 QUARANTINE_MEND = "the payload is kept in the vault; after a fix `htw quarantine replay --all` or `htw rebuild` reads it again"
+UNSOUND_MEND = "restore that file of the vault from a backup and run `htw quarantine replay --all`, or ask again: `htw heal`"
 RELEASED_MEND = "nothing; `htw quarantine list --all` shows what was left out"
 
 
@@ -132,7 +133,9 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
         return _refuse(connection, record, Judgement(Verdict.INCOMPLETE, str(error), POLL_AGAIN, error.found), None, known)
     except RedefinedError as error:
         return _quarantine(connection, vault, record, error, REDEFINED_MEND, known)
-    except (ShapeError, LoadError, VaultError) as error:
+    except VaultError as error:
+        return _quarantine(connection, vault, record, error, UNSOUND_MEND, known)
+    except (ShapeError, LoadError) as error:
         return _quarantine(connection, vault, record, error, QUARANTINE_MEND, known)
 
 
@@ -204,6 +207,8 @@ def _left_out(decision: Decision) -> Judgement:
 
 
 def _load(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord) -> Judgement:
+    if unsound := next((part for part in record.parts if not vault.verify(part)), None):
+        raise VaultError(f"{unsound.file} is not there as it was received")
     load_seq = ledger.next_load_seq(connection)
     judgement = _insert(connection, vault, record, source_of(record), load_seq)
     if judgement.verdict is Verdict.EMPTY:

@@ -6,12 +6,13 @@ the clock would fail in-flight backfills and late retries at midnight, so it is 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 
 from orchestration.planning.slots import Cadence
+from warehouse.small_files import read_small, write_durably
 
 SLOT_FORMAT = "%Y-%m-%dT%H:%MZ"
 DAYS_BEFORE_FIRST_START = 30
@@ -24,13 +25,26 @@ def raw_key(dataset: str) -> dg.AssetKey:
 
 
 def first_slot(data_dir: Path, now: datetime) -> datetime:
-    """The fixed start of the partitions (UTC midnight); written at the first call, the same ever after."""
+    """The fixed start of the partitions (UTC midnight); written at the first call, the same ever after.
+
+    A damaged file is written anew, by the oldest slot of the vault: that was there to be polled at the first start.
+    """
     path = data_dir / START_FILE
-    if not path.exists():
-        start = (now.astimezone(UTC) - timedelta(days=DAYS_BEFORE_FIRST_START)).date()
+    start = read_small(path, _midnight, data_dir)
+    if start is None:
+        start = _midnight((_first_day(data_dir, now) - timedelta(days=DAYS_BEFORE_FIRST_START)).isoformat())
         data_dir.mkdir(parents=True, exist_ok=True)
-        path.write_text(start.isoformat() + "\n")
-    return datetime.fromisoformat(path.read_text().strip()).replace(tzinfo=UTC)
+        write_durably(path, f"{start:%Y-%m-%d}\n")
+    return start
+
+
+def _first_day(data_dir: Path, now: datetime) -> date:
+    held = (day.name for day in data_dir.glob("vault/*/????-??-??"))
+    return min(map(date.fromisoformat, held), default=now.astimezone(UTC).date())
+
+
+def _midnight(text: str) -> datetime:
+    return datetime.fromisoformat(text.strip()).replace(tzinfo=UTC)
 
 
 def slot_partitions(cadence: Cadence, start: datetime) -> dg.TimeWindowPartitionsDefinition:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,11 +30,22 @@ from orchestration.plan_in_force import live_demand, make_plan, plan_in_force, s
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Demand, Urgency
 from orchestration.settings import Settings
-from warehouse.connection import WarehouseError, open_reader, open_writer, writer_lock
+from orchestration.sole import sole
+from warehouse.connection import (
+    REBUILD_MEND,
+    WarehouseError,
+    is_damage,
+    moved_aside,
+    open_reader,
+    open_writer,
+    wal_of,
+    writer_lock,
+)
 from warehouse.coverage import MissingSlot, missing_slots
 from warehouse.ledger import Judgement, Verdict, held_states, loaded_scopes
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, publish_file
+from warehouse.repair import mend_records, read_whole, tidy
 from warehouse.vault import FetchRecord, Part, Vault
 
 HELD_LOOKBACK = timedelta(days=2)
@@ -144,6 +156,8 @@ class Pipeline:
 
     def load(self, records: Sequence[FetchRecord] = ()) -> list[Outcome]:
         """Land fetches in raw and ledger, together with any that an interrupted run left in the vault."""
+        tidy(self.vault)
+        self._refuse_to_begin_anew()
         known = {record.fetch_id for record in records}
         left = [record for record in self.vault.pending() if record.fetch_id not in known and not self._is_being_made(record)]
         with open_writer(self.settings.warehouse_file) as connection:
@@ -151,6 +165,12 @@ class Pipeline:
             landed = [Outcome(*outcome) for outcome in land_all(connection, self.vault, [*left, *records])]
         self.vault.forget_pending(outcome.record.fetch_id for outcome in landed)
         return landed
+
+    def _refuse_to_begin_anew(self) -> None:
+        """A working file that holds pending fetches only would be published as if it were all there is."""
+        file = self.settings.warehouse_file
+        if not file.exists() and not moved_aside(file) and self.vault.has_history():
+            raise WarehouseError(f"{file} is not there, but the vault has fetches that were in it", REBUILD_MEND)
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         prepare(connection)
@@ -165,8 +185,12 @@ class Pipeline:
 
     def build(self, select: Sequence[str] = (), full_refresh: bool = False) -> list[modelling.NodeResult]:
         """One dbt build of what `select` names (all models by default). Raises `BuildError` only when dbt could not run."""
-        target_dir = self.settings.data_dir / "dbt"
-        return modelling.build(self.settings.warehouse_file, target_dir, select, full_refresh)
+        file, target_dir = self.settings.warehouse_file, self.settings.data_dir / "dbt"
+        results = modelling.build(file, target_dir, select, full_refresh)
+        if any(result.failed and is_damage(result.message) for result in results):
+            with open_writer(file) as connection:
+                read_whole(connection)
+        return results
 
     def publish(self, anew: bool = False) -> Published:
         """Publish the marts as they are; the caller has seen the build and its tests succeed."""
@@ -178,32 +202,41 @@ class Pipeline:
     def rebuild(self, on_record: Progress | None = None) -> int:
         """Make the working file again from the vault alone, offline, and publish it. The number of fetches replayed.
 
-        The new file is built aside and takes the old one's place only when its build and tests succeeded.
+        The new file is built aside and takes the old one's place only when its build and tests succeeded. Raises
+        `WarehouseError` where another process is at it.
         """
-        aside = self.settings.data_dir / "rebuilding" / self.settings.warehouse_file.name
-        shutil.rmtree(aside.parent, ignore_errors=True)
-        count = self._replay(aside, on_record)
-        results = modelling.build(aside, self.settings.data_dir / "dbt")
-        modelling.raise_for_failures(results)
-        self._take_place(aside)
+        with sole(self.settings.data_dir / "rebuild.lock") as is_alone:
+            if not is_alone:
+                raise WarehouseError("another process is making the working file again", "wait for it")
+            count = self._rebuild_aside(on_record)
         self.publish(anew=True)
         return count
 
-    def _replay(self, file: Path, on_record: Progress | None) -> int:
-        count = 0
-        with open_writer(file) as connection:
-            self._prepare(connection)
-            for record, _ in land_all(connection, self.vault, self.vault.records()):
-                count += 1
-                if on_record:
-                    on_record(record)
-        return count
-
-    def _take_place(self, aside: Path) -> None:
+    def _rebuild_aside(self, on_record: Progress | None) -> int:
+        aside = self.settings.data_dir / "rebuilding" / self.settings.warehouse_file.name
+        shutil.rmtree(aside.parent, ignore_errors=True)
+        mend_records(self.vault)
+        replayed = self._replay(aside, on_record, set())
+        modelling.raise_for_failures(modelling.build(aside, self.settings.data_dir / "dbt"))
         with writer_lock(self.settings.warehouse_file):
-            self.settings.warehouse_file.with_suffix(".duckdb.wal").unlink(missing_ok=True)
+            # What another process loaded in the meantime went into the old file only.
+            replayed |= self._replay(aside, on_record, replayed)
+            wal_of(self.settings.warehouse_file).unlink(missing_ok=True)
             aside.replace(self.settings.warehouse_file)
         shutil.rmtree(aside.parent, ignore_errors=True)
+        return len(replayed)
+
+    def _replay(self, file: Path, on_record: Progress | None, known: AbstractSet[str]) -> set[str]:
+        """Land all of the vault but the fetches known; the ids of what was landed."""
+        replayed = set()
+        with open_writer(file) as connection:
+            self._prepare(connection)
+            records = (record for record in self.vault.records() if record.fetch_id not in known)
+            for record, _ in land_all(connection, self.vault, records):
+                replayed.add(record.fetch_id)
+                if on_record:
+                    on_record(record)
+        return replayed
 
     def _asked(self, collect: Callable[[Client[Part]], Awaitable[list[FetchRecord]]]) -> list[Outcome]:
         async def run() -> list[FetchRecord]:

@@ -20,6 +20,7 @@ from orchestration.partitions import raw_key, slot_key
 from orchestration.planning.slots import Cadence
 from orchestration.reconciler import live_run
 from warehouse.disk import DISK_FULL, says_disk_full
+from warehouse.small_files import write_durably
 
 UNTOLD = "the run failed; its log is in the Dagster UI"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -66,7 +67,7 @@ def write_dagster_config(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
     if not target.exists():
-        target.write_text((Path(__file__).parent / "dagster.yaml").read_text("utf-8"), "utf-8")
+        write_durably(target, (Path(__file__).parent / "dagster.yaml").read_text("utf-8"))
 
 
 def first_error(events: Iterable[dg.DagsterEvent]) -> str:
