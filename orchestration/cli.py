@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from orchestration.alert_commands import alerts, metrics
 from orchestration.console import DONE, FAILED, SLOTS_MISSING, Json, err, out, spoken_errors
+from orchestration.doctor_command import doctor
 from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.planning.slots import Cadence, is_slot, slot_at
@@ -141,24 +142,7 @@ def rebuild() -> None:
         out.print(f"{count:,} fetches replayed; {pipeline.settings.published_file} is published")
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Look at token, plan, clock, disk, locks, vault and versions; each finding names its mend."""
-    with spoken_errors():
-        from dataclasses import asdict
-
-        from orchestration.clock import SystemClock
-        from orchestration.doctor import examine
-
-        findings = list(examine(load_settings(), SystemClock()))
-        if as_json:
-            out.print_json(json.dumps([asdict(finding) for finding in findings]))
-        for finding in [] if as_json else findings:
-            mark = "[green]well[/]" if finding.is_well else "[bold red]mend[/]"
-            out.print(
-                f"{mark}  {finding.subject}: {finding.says}" + (f" -> {finding.mend}" if finding.mend else ""), soft_wrap=True
-            )
-        raise typer.Exit(DONE if all(finding.is_well for finding in findings) else FAILED)
+app.command()(doctor)
 
 
 @app.command()

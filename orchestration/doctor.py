@@ -1,6 +1,6 @@
 """What may be wrong, looked at one by one; each finding says the command that mends it.
 
-Belongs here: checks that only look. Does not: mending.
+Belongs here: checks that only look. Does not: what crashes leave behind, and mending it (`repairing`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -21,28 +20,20 @@ from orchestration.affording import affordable
 from orchestration.affording_report import percent_words
 from orchestration.budget import Budget
 from orchestration.clock import Clock
+from orchestration.findings import Finding
 from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.errors import HyperTrackerError, QuotaSpentError
 from orchestration.modelling import BuildError, prepare_manifest
+from orchestration.repairing import look_around
 from orchestration.settings import Settings
-from warehouse.connection import WarehouseError, open_writer
-from warehouse.vault import Part, Vault
+from warehouse.connection import WarehouseError, moved_aside, open_reader
+from warehouse.vault import Part
 
 MOST_SKEW = timedelta(seconds=30)
 LEAST_FREE_BYTES = 2 << 30
 LOCK_WAIT_S = 2.0
 UNWRITABLE_MEND = "make HTW_DATA_DIR writable, or free some space on its disk"
 PACKAGES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "httpx", "pandas")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; `mend` is empty where all is well."""
-
-    subject: str
-    is_well: bool
-    says: str
-    mend: str = ""
 
 
 def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
@@ -53,7 +44,7 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield _budget(settings, budget)
     yield _disk(settings.data_dir)
     yield _working_file(settings.warehouse_file)
-    yield _vault(Vault(settings.vault_dir))
+    yield from look_around(settings)
     yield _published(settings.published_file)
     yield _guarded("dbt project", lambda: _models())
     yield Finding("versions", True, f"Python {sys.version.split()[0]}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
@@ -114,23 +105,15 @@ def _disk(folder: Path) -> Finding:
 
 
 def _working_file(file: Path) -> Finding:
-    if not file.exists():
+    if not file.exists() and not moved_aside(file):
         return Finding("working file", True, "not there yet; the first `htw poll` makes it")
     return _guarded("working file", lambda: _counts(file))
 
 
 def _counts(file: Path) -> str:
-    with open_writer(file, LOCK_WAIT_S) as connection:
+    with open_reader(file, LOCK_WAIT_S) as connection:
         row = connection.execute("select count(*), coalesce(max(load_seq), 0) from ops.payloads").fetchone()
     return f"{row[0]:,} payloads loaded, nobody holds it" if row else ""
-
-
-def _vault(vault: Vault) -> Finding:
-    newest = [record for record in vault.records() if record.parts][-200:]
-    bad = [part.file for record in newest for part in record.parts if not vault.verify(part)]
-    if bad:
-        return Finding("vault", False, f"{len(bad)} of the newest bodies do not verify: {bad[0]}", "restore them from a backup")
-    return Finding("vault", True, f"the newest {len(newest)} payloads verify against their sha256")
 
 
 def _published(file: Path) -> Finding:

@@ -94,6 +94,13 @@ def release(connection: duckdb.DuckDBPyConnection, vault: Vault, row: Quarantine
     return land(connection, vault, record, again=True)
 
 
+def judge_with_followers(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, now: datetime
+) -> list[tuple[Judgement | None, Judgement]]:
+    """Judge any fetch again, and what rests on it; the verdicts before and after, its own first."""
+    return [_judge_again(connection, vault, record, now), *_follow(connection, vault, record, now)]
+
+
 def _judge_again(
     connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, now: datetime
 ) -> tuple[Judgement | None, Judgement]:

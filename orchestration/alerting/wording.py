@@ -39,9 +39,9 @@ def safe(text: str, secrets: list[str]) -> str:
     return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 slot`, `2 slots`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 slot`, `2 slots`; `2 bodies` where the plural is given."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or noun + 's'}"
 
 
 def span_words(span: timedelta) -> str:
