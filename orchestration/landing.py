@@ -15,6 +15,7 @@ import duckdb
 from orchestration.definition_watch import RedefinedError, note_refusal, watch_columns, watch_document
 from orchestration.hypertracker.datasets import DATASETS, SOURCES
 from orchestration.hypertracker.endpoint import Dataset, Dating
+from orchestration.hypertracker.kinds import check_values
 from orchestration.hypertracker.shapes import Contents, ShapeError, instant
 from warehouse import ledger
 from warehouse.coverage import create_coverage
@@ -44,6 +45,7 @@ REDEFINED_MEND = (
 )
 QUARANTINE_MEND = "the payload is kept in the vault; after a fix `htw quarantine replay --all` or `htw rebuild` reads it again"
 UNSOUND_MEND = "restore that file of the vault from a backup and run `htw quarantine replay --all`, or ask again: `htw heal`"
+AHEAD = timedelta(days=1)  # clocks and zones may differ; nobody tells of tomorrow
 RELEASED_MEND = "nothing; `htw quarantine list --all` shows what was left out"
 
 
@@ -88,7 +90,7 @@ def raw_table(dataset: Dataset) -> RawTable:
     """A registry record as the warehouse sees it."""
     if dataset.shape is not None:
         return RawTable(dataset.name)
-    return RawTable(dataset.name, "rows", dataset.columns, dataset.scope_column, dataset.time_column)
+    return RawTable(dataset.name, "rows", dataset.columns, dataset.scope_column, dataset.time_column, dataset.identity)
 
 
 def rows_source(source: Dataset) -> RowsSource:
@@ -135,6 +137,10 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
         return _quarantine(connection, vault, record, error, REDEFINED_MEND, known)
     except VaultError as error:
         return _quarantine(connection, vault, record, error, UNSOUND_MEND, known)
+    except RecursionError:
+        return _quarantine(
+            connection, vault, record, ShapeError("lists or objects within each other too deep"), QUARANTINE_MEND, known
+        )
     except (ShapeError, LoadError) as error:
         return _quarantine(connection, vault, record, error, QUARANTINE_MEND, known)
 
@@ -170,7 +176,7 @@ def _rejects(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchR
     if not isinstance(error, LoadError) or not record.parts:
         return Rejects()
     source = source_of(record)
-    return error.rejects or find_rejects(connection, raw_table(SOURCES[record.dataset]), rows_source(source), vault, record.parts)
+    return find_rejects(connection, raw_table(SOURCES[record.dataset]), rows_source(source), vault, record.parts)
 
 
 def _refuse(
@@ -229,7 +235,10 @@ def _insert(
         return Judgement(Verdict.EMPTY, "the provider sent no records")
     snapshot_at, basis = snapshot_time(record, source, contents.snapshot_at)
     origin = _origin(record, snapshot_at, basis, load_seq)
+    _refuse_future(record, contents)
     watch_document(connection, record, source, pages)
+    if source.form is not None:
+        check_values(pages, source.form, source.identity)
     insert_documents(connection, raw_table(source), origin, texts)
     return _loaded(contents, snapshot_at, basis)
 
@@ -249,6 +258,7 @@ def _insert_rows(
     if counts.row_count == counts.foreign_row_count:
         raise LoadError(f"none of the {counts.row_count} rows is of {record.scope!r}")
     contents = Contents(counts.row_count, counts.snapshot_at or snapshot_at, counts.snapshot_at or snapshot_at)
+    _refuse_future(record, contents)
     return _loaded(contents, contents.snapshot_at, basis, counts.foreign_row_count)
 
 
@@ -287,6 +297,12 @@ def _doubt(record: FetchRecord) -> Judgement | None:
     return None
 
 
+def _refuse_future(record: FetchRecord, contents: Contents) -> None:
+    moments = [moment for moment in (contents.snapshot_at, contents.newest_at) if moment]
+    if moments and max(moments) > record.finished_at + AHEAD:
+        raise ShapeError(f"it tells of {max(moments):%Y-%m-%d %H:%M:%S}, and came at {record.finished_at:%Y-%m-%d %H:%M:%S}")
+
+
 def _loaded(contents: Contents, snapshot_at: datetime | None, basis: str | None, foreign: int = 0) -> Judgement:
     return Judgement(
         Verdict.LOADED, row_count=contents.row_count, foreign_row_count=foreign, snapshot_at=snapshot_at,
@@ -316,10 +332,19 @@ def _text(body: bytes) -> str:
 
 def _parsed(text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except ValueError as error:
         raise ShapeError(f"no JSON: {error}") from None
 
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not a number")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Of a key that stands twice Python would read the last value, and DuckDB the first."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"a key stands twice: {next(name for name in names if names.count(name) > 1)}")
+    return values

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,23 +22,26 @@ import duckdb
 
 from warehouse.ledger import naive
 from warehouse.raw_tables import RawTable, quoted
-from warehouse.rejects import Rejects, csv_rejects, infinite_rejects, json_rejects
+from warehouse.readings import checked, flaw
+from warehouse.readings import literal as _text
+from warehouse.rejects import Rejects, csv_rejects, value_rejects
 from warehouse.vault import COPY_CHUNK_BYTES, Part, Vault, VaultError
 
 SNAPSHOT_MARK = 7  # where Origin's snapshot time stands among the statement's parameters
 PEEK_BYTES = 1 << 16
 COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
+BOM, UTF16_BOMS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+MOST_CHARS_A_VALUE = 1 << 27
+ADVICE = ("Original Line:", "Possible", "Try ", "* ")
+# What DuckDB says of a file's content; of a full disk or little memory it says otherwise.
+CONTENT_ERRORS = (
+    duckdb.DataError, duckdb.ProgrammingError, duckdb.InvalidInputException, duckdb.IOException, duckdb.NotSupportedError
+)  # fmt: skip
 
 
 class LoadError(Exception):
-    """A payload whose content cannot be read as its dataset's rows; the message says what was found instead.
-
-    `rejects` are the rows at fault, where they were met while reading; of others `find_rejects` tells.
-    """
-
-    def __init__(self, says: str, rejects: Rejects | None = None) -> None:
-        super().__init__(says)
-        self.rejects = rejects
+    """A payload whose content cannot be read as its dataset's rows; the message says what was found instead. Which rows are at
+    fault, `find_rejects` tells."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,11 @@ class RowCounts:
 
 
 def insert_documents(connection: duckdb.DuckDBPyConnection, table: RawTable, origin: Origin, documents: Sequence[str]) -> None:
-    """One raw row per page of the payload."""
+    """One raw row per page of the payload. Raises `LoadError` for text that Python takes for JSON and DuckDB does not."""
     marks = ", ".join("?" for _ in range(2 + len(origin.values())))
-    for part, document in enumerate(documents):
-        connection.execute(f"insert into raw.{quoted(table.name)} values ({marks})", [part, document, *origin.values()])
+    with _content_refused():
+        for part, document in enumerate(documents):
+            connection.execute(f"insert into raw.{quoted(table.name)} values ({marks})", [part, document, *origin.values()])
 
 
 @dataclass(frozen=True)
@@ -97,26 +103,17 @@ def insert_rows(
     """Move CSV files or JSON rows into their raw table, and count them.
 
     Unknown columns are kept together in `_extra`. Raises `LoadError` for text that is neither CSV nor JSON rows, for a
-    missing, doubled or mistyped column, for numbers that are not finite, and for rows of more than one snapshot.
+    missing, doubled or nameless column, for a value that is not of its column's type, for none where the table requires one, and
+    for rows of more than one snapshot.
     """
-    first = _peek(vault, parts[0])
-    is_json = first.startswith(("[", "{"))
-    if source.rows_at and f'"{source.rows_at}"' not in first:
-        raise LoadError(f"no list under {source.rows_at}; found {first[:120]}")
-    present = _json_keys(first, source.rows_at) if is_json else _csv_header(first)
-    if is_json and not present and "{" not in first.lstrip("{"):
+    is_json, present = _columns_found(vault, parts, source)
+    if is_json and not present:
         return RowCounts(0, 0, None)
     _check_columns(table, source, present)
-    with _readable(vault, parts) as (paths, compression):
-        relation = _json_relation(table, source, present) if is_json else _csv_relation(table, present)
+    with _readable(vault, parts, is_json) as (paths, compression), _content_refused():
+        relation = _json_relation(table, source, present) if is_json else _csv_relation(present)
         statement = _insert_statement(table, source, relation, present)
-        try:
-            connection.execute(statement, [[str(path) for path in paths], compression, *origin.values()])
-        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.IOException) as error:
-            if "no space" in str(error).lower():
-                raise
-            raise LoadError(f"{_first_lines(error)}") from error
-    _check_finite(connection, table, origin.load_seq, is_json)
+        connection.execute(statement, [[str(path) for path in paths], compression, *origin.values()])
     return replace(_count(connection, table, source, origin), columns=tuple(present))
 
 
@@ -128,22 +125,25 @@ def find_rejects(
     Reads the files once more, leniently, and keeps nothing of them.
     """
     with contextlib.suppress(LoadError, VaultError, duckdb.Error, RecursionError):
-        first = _peek(vault, parts[0])
-        is_json = first.startswith(("[", "{"))
-        present = _json_keys(first, source.rows_at) if is_json else _csv_header(first)
+        is_json, present = _columns_found(vault, parts, source)
         _check_columns(table, source, present)
-        with _readable(vault, parts) as (paths, compression):
+        flaws = [_flaw(name, table, source, present) for name in table.columns]
+        with _readable(vault, parts, is_json) as (paths, compression):
             files = [str(path) for path in paths]
-            if not is_json:
-                return csv_rejects(connection, _csv_relation(table, present, ", store_rejects = true"), files, compression)
-            relation = _json_relation(replace(table, columns={}), replace(source, epoch_aliases={}), present)
-            types = {name: _json_type(name, table, source) for name in present}
-            return json_rejects(connection, relation, files, compression, types)
+            if is_json:
+                relation = _json_relation(table, source, present)
+                return value_rejects(connection, relation, files, compression, flaws)
+            broken = csv_rejects(connection, _csv_relation(present, ", store_rejects = true"), files, compression)
+            return (
+                broken
+                if broken.row_count
+                else value_rejects(connection, _csv_relation(present), files, compression, flaws, present)
+            )
     return Rejects()
 
 
 def _insert_statement(table: RawTable, source: RowsSource, relation: str, present: Sequence[str]) -> str:
-    values = {name: _value(name, source, present) for name in table.columns}
+    values = {name: _value(name, table, source, present) for name in table.columns}
     unknown = [name for name in present if name not in table.columns and name not in source.epoch_aliases.values()]
     pairs = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in unknown)
     extra = f"to_json(struct_pack({pairs}))" if unknown else "null"
@@ -155,13 +155,22 @@ def _insert_statement(table: RawTable, source: RowsSource, relation: str, presen
     return f"insert into raw.{quoted(table.name)} select {known}, row_number() over (), {extra}, {marks} from {relation}"
 
 
-def _value(name: str, source: RowsSource, present: Sequence[str]) -> str:
-    alias = source.epoch_aliases.get(name)
-    return f"epoch_ms({quoted(alias)})" if alias and name not in present else quoted(name)
+def _value(name: str, table: RawTable, source: RowsSource, present: Sequence[str]) -> str:
+    is_required, alias = name in table.required, source.epoch_aliases.get(name)
+    if alias and name not in present:
+        return f"epoch_ms({checked(quoted(alias), 'bigint', alias, is_required)})"
+    return checked(quoted(name), table.columns[name], name, is_required)
 
 
-def _csv_relation(table: RawTable, present: Sequence[str], options: str = "") -> str:
-    types = ", ".join(f"{_text(name)}: {_text(table.columns.get(name, 'varchar'))}" for name in present)
+def _flaw(name: str, table: RawTable, source: RowsSource, present: Sequence[str]) -> str:
+    is_required, alias = name in table.required, source.epoch_aliases.get(name)
+    if alias and name not in present:
+        return flaw(quoted(alias), "bigint", alias, is_required)
+    return flaw(quoted(name), table.columns[name], name, is_required)
+
+
+def _csv_relation(present: Sequence[str], options: str = "") -> str:
+    types = ", ".join(f"{_text(name)}: 'varchar'" for name in present)
     return (
         f"read_csv($1, columns = {{{types}}}, header = true, auto_detect = false, delim = ',', quote = '\"', "
         f"escape = '\"', nullstr = '', compression = $2, strict_mode = true{options})"
@@ -169,27 +178,53 @@ def _csv_relation(table: RawTable, present: Sequence[str], options: str = "") ->
 
 
 def _json_relation(table: RawTable, source: RowsSource, present: Sequence[str]) -> str:
-    types = {name: _json_type(name, table, source) for name in present}
+    kinds = {name: _json_kind(name, table, source) for name in present}
     if source.rows_at is None:
-        columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
+        columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in kinds.items())
         return f"read_json($1, format = 'array', columns = {{{columns}}}, compression = $2)"
     pages = f"read_json($1, format = 'unstructured', columns = {{{_text(source.rows_at)}: 'json[]'}}, compression = $2)"
-    values = ", ".join(_extracted(name, kind) for name, kind in types.items())
-    return f"(select {values} from (select unnest({quoted(source.rows_at)}) as record from {pages}))"
+    values = ", ".join(_extracted(name, kind) for name, kind in kinds.items())
+    keys = "json_keys(record)"
+    once = f"case when len({keys}) = len(list_distinct({keys})) then true else error('a key stands twice in a record') end"
+    return f"(select {values} from (select unnest({quoted(source.rows_at)}) as record from {pages}) where {once})"
 
 
-def _json_type(name: str, table: RawTable, source: RowsSource) -> str:
-    return "bigint" if name in source.epoch_aliases.values() else table.columns.get(name, "json")
+def _json_kind(name: str, table: RawTable, source: RowsSource) -> str:
+    """Known values come as text, whatever they are, so that none is rounded on the way."""
+    is_known = name in table.columns or name in source.epoch_aliases.values()
+    return "varchar" if is_known and table.columns.get(name) != "json" else "json"
 
 
 def _extracted(name: str, kind: str) -> str:
-    path = _text(f'$."{name}"')
-    value = f"record -> {path}" if kind == "json" else f"cast(record ->> {path} as {kind})"
-    return f"{value} as {quoted(name)}"
+    pointer = _text("/" + name.replace("~", "~0").replace("/", "~1"))
+    return f"record {'->' if kind == 'json' else '->>'} {pointer} as {quoted(name)}"
+
+
+def _columns_found(vault: Vault, parts: Sequence[Part], source: RowsSource) -> tuple[bool, list[str]]:
+    """Whether the parts are JSON, and their columns; none for JSON lists without any record."""
+    for part in parts:
+        first = _peek(vault, part)
+        if source.rows_at and f'"{source.rows_at}"' not in first:
+            raise LoadError(f"no list under {source.rows_at}; found {first[:120]}")
+        if not first.startswith(("[", "{")):
+            return False, _csv_header(first)
+        if keys := _json_keys(first, source.rows_at):
+            return True, keys
+        _check_empty(first, source.rows_at)
+    return True, []
+
+
+def _check_empty(first: str, rows_at: str | None) -> None:
+    try:
+        page = json.loads(first)
+    except (ValueError, RecursionError):
+        page = None
+    if (page.get(rows_at) if rows_at and isinstance(page, dict) else page) != []:
+        raise LoadError(f"neither CSV nor a list of records; found {first[:120]}")
 
 
 def _csv_header(first: str) -> list[str]:
-    return next(csv.reader(first.lstrip("\ufeff").splitlines()[:1]), [])
+    return next(csv.reader(io.StringIO(first, newline="")), [])
 
 
 def _json_keys(first: str, rows_at: str | None) -> list[str]:
@@ -199,7 +234,7 @@ def _json_keys(first: str, rows_at: str | None) -> list[str]:
     while at >= 0:
         try:
             record, end = decoder.raw_decode(first, at)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         keys |= dict.fromkeys(record)
         at = first.find("{", end)
@@ -208,21 +243,32 @@ def _json_keys(first: str, rows_at: str | None) -> list[str]:
 
 def _check_columns(table: RawTable, source: RowsSource, present: Sequence[str]) -> None:
     missing = [name for name in table.columns if name not in present and source.epoch_aliases.get(name) not in present]
-    doubled = sorted({name for name in present if present.count(name) > 1})
+    # SQL does not tell names apart by case.
+    alike = [name.casefold() for name in present]
+    doubled = sorted({name for name in present if alike.count(name.casefold()) > 1})
     if missing:
         raise LoadError(f"columns missing: {', '.join(missing)}; found {', '.join(present)[:300]}")
     if doubled:
         raise LoadError(f"columns twice: {', '.join(doubled)}")
+    if not all(present):
+        raise LoadError(f"column {present.index('') + 1} has no name")
 
 
-def _check_finite(connection: duckdb.DuckDBPyConnection, table: RawTable, load_seq: int, is_json: bool) -> None:
-    doubles = [name for name, kind in table.columns.items() if kind == "double"]
-    counts = ", ".join(f"count(*) filter (where not isfinite({quoted(name)}))" for name in doubles)
-    row = connection.execute(f"select {counts} from raw.{quoted(table.name)} where _load_seq = ?", [load_seq]).fetchone()
-    bad = [name for name, count in zip(doubles, row or (), strict=True) if count]
-    if bad:
-        rejects = infinite_rejects(connection, table, load_seq, bad, is_json)
-        raise LoadError(f"not a finite number in: {', '.join(bad)}", rejects)
+@contextlib.contextmanager
+def _content_refused() -> Iterator[None]:
+    try:
+        yield
+    except CONTENT_ERRORS as error:
+        if "no space" in str(error).lower():
+            raise
+        raise LoadError(_cause(error)) from error
+
+
+def _cause(error: Exception) -> str:
+    """DuckDB's words without its advice, the paths of files and the whole line at fault, which is among the rejected rows."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    words = " ".join([line for line in lines if not line.startswith(ADVICE)][:4]).removeprefix("Invalid Input Error: ")
+    return re.sub(r' in file "[^"]*"', "", words)[:400]
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: RawTable, source: RowsSource, origin: Origin) -> RowCounts:
@@ -241,7 +287,10 @@ def _count(connection: duckdb.DuckDBPyConnection, table: RawTable, source: RowsS
 
 def _peek(vault: Vault, part: Part) -> str:
     with vault.open(part) as stream:
-        first = stream.read(PEEK_BYTES).decode("utf-8", errors="replace").lstrip()
+        begin = stream.read(PEEK_BYTES)
+    if begin.startswith(UTF16_BOMS):
+        raise LoadError("UTF-16 text instead of UTF-8")
+    first = begin.removeprefix(BOM).decode("utf-8", errors="replace").lstrip()
     if not first:
         raise LoadError("0 bytes")
     if first.startswith("<"):
@@ -250,10 +299,12 @@ def _peek(vault: Vault, part: Part) -> str:
 
 
 @contextlib.contextmanager
-def _readable(vault: Vault, parts: Sequence[Part]) -> Iterator[tuple[list[Path], str]]:
-    """The files as DuckDB's readers can open them, and their compression; LZ4, which they do not know, is unpacked aside."""
+def _readable(vault: Vault, parts: Sequence[Part], is_json: bool) -> Iterator[tuple[list[Path], str]]:
+    """The files as DuckDB's readers can open them, and their compression; LZ4 and JSON after a byte order mark, which they do
+    not know, are unpacked aside."""
     paths = [vault.path(part) for part in parts]
-    if all(path.suffix == paths[0].suffix and path.suffix in COMPRESSIONS for path in paths):
+    is_marked = is_json and any(_begins_with_bom(vault, part) for part in parts)
+    if not is_marked and all(path.suffix == paths[0].suffix and path.suffix in COMPRESSIONS for path in paths):
         yield paths, COMPRESSIONS[paths[0].suffix]
         return
     with tempfile.TemporaryDirectory(dir=vault.temporary) as folder:
@@ -262,21 +313,23 @@ def _readable(vault: Vault, parts: Sequence[Part]) -> Iterator[tuple[list[Path],
 
 def _unpacked(vault: Vault, part: Part, target: Path) -> Path:
     with vault.open(part) as source, target.open("wb") as file:
+        file.write(source.read(len(BOM)).removeprefix(BOM))
         shutil.copyfileobj(source, file, COPY_CHUNK_BYTES)
     return target
 
 
+def _begins_with_bom(vault: Vault, part: Part) -> bool:
+    with vault.open(part) as stream:
+        return stream.read(len(BOM)) == BOM
+
+
 def as_json_text(text: str) -> str:
-    """JSON as it is; a CSV table as the same table in JSON, `columns` and `data`, every value as text."""
+    """JSON as it is; a CSV table as the same table in JSON, `columns` and `data`, every value as text. Raises `LoadError`."""
     if text.lstrip()[:1] in ("[", "{", '"') or "," not in text.partition("\n")[0]:
         return text
-    header, *rows = csv.reader(text.splitlines())
-    return json.dumps({"columns": header, "data": rows}, ensure_ascii=False)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).strip().splitlines()[:3])[:400]
+    csv.field_size_limit(MOST_CHARS_A_VALUE)
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except csv.Error as error:
+        raise LoadError(f"no CSV: {error}") from None
+    return json.dumps({"columns": header, "data": [row for row in rows if row]}, ensure_ascii=False)

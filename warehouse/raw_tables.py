@@ -32,8 +32,8 @@ class RawTable:
 
     `document` keeps a payload (or each page of it) as one JSON value. `rows` keeps one row per record, under the source's
     names; `columns` gives their DuckDB types, and a payload that lacks one is not read.
-    `scope_column` holds the coin of a row, so that rows of another scope can be counted; `time_column` holds the one
-    snapshot time that all rows share.
+    No row may lack a value of `required`. `scope_column` holds the coin of a row, so that rows of another scope can be counted;
+    `time_column` holds the one snapshot time that all rows share.
     """
 
     name: str
@@ -41,6 +41,7 @@ class RawTable:
     columns: Mapping[str, str] = field(default_factory=dict)
     scope_column: str | None = None
     time_column: str | None = None
+    required: tuple[str, ...] = ()
 
     def definition(self) -> dict[str, str]:
         """Column names and types of the table, in order."""

@@ -1,7 +1,7 @@
 """Rows of a payload that cannot be read: which, in which column, and why.
 
-Belongs here: what a rejected row is, and finding such rows by SQL over a file's relation or a raw table. Does not: making
-relations of files (`load`), keeping what was found (`quarantine`).
+Belongs here: what a rejected row is, and finding such rows by SQL over a file's relation. Does not: making relations of
+files (`load`), what counts as a value (`readings`), keeping what was found (`quarantine`).
 
 A `line` counts records from 1: in a CSV file the header is the first, in a JSON list the first object is. A record over several
 lines of text is one.
@@ -9,18 +9,17 @@ lines of text is one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 
-from warehouse.raw_tables import RawTable, quoted
+from warehouse.raw_tables import quoted
 
 MOST_ROWS = 1_000  # of one payload; what lies beyond is counted, not kept
 RAW_CHARS = 500
 HEADER_LINES = 1
 CSV_REJECT_TABLES = ("reject_errors", "reject_scans")  # DuckDB's names; temporary, and added to by every scan
-NUMBERS_WITH_INFINITY = ("double", "float")
 
 
 @dataclass(frozen=True)
@@ -54,53 +53,32 @@ def csv_rejects(connection: duckdb.DuckDBPyConnection, relation: str, files: lis
     return _rejects(rows, count)
 
 
-def json_rejects(
-    connection: duckdb.DuckDBPyConnection, relation: str, files: list[str], compression: str, types: Mapping[str, str]
+def value_rejects(
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    files: list[str],
+    compression: str,
+    flaws: Sequence[str],
+    csv_columns: Sequence[str] = (),
 ) -> Rejects:
-    """Read JSON rows once more, of a `relation` whose columns are all JSON; `types` are what they should be."""
-    flaws = ", ".join(_flaw(name, kind) for name, kind in types.items() if kind not in ("json", "varchar"))
+    """Read rows once more, as text, and find those with a flaw (`readings.flaw`, one of each column). A file with `csv_columns`
+    begins with its header, and its rows are shown as CSV."""
+    before = HEADER_LINES if csv_columns else 0
+    cells = ", ".join(f"coalesce({quoted(name)}, '')" for name in csv_columns)
+    shown = f"concat_ws(',', {cells})" if csv_columns else "to_json(records)::varchar"
     connection.execute(
-        f"""create or replace temp table json_rejects as
-            with records as (select row_number() over () as line, * from {relation}),
-            flaws as (select line, unnest([{flaws}]) as flaw, to_json(records)::varchar as raw_text from records)
+        f"""create or replace temp table value_rejects as
+            with records as (select row_number() over () + {before} as line, * from {relation}),
+            flaws as (select line, unnest([{", ".join(flaws)}]) as flaw, {shown} as raw_text from records)
             select line, flaw.name as name, flaw.cause as cause, raw_text from flaws where flaw is not null""",
         [files, compression],
     )
-    rows = connection.execute(f"select * from json_rejects order by line limit {MOST_ROWS}").fetchall()
-    count = connection.execute("select count(distinct line) from json_rejects").fetchone()
-    connection.execute("drop table json_rejects")
+    rows = connection.execute(f"select * from value_rejects order by line limit {MOST_ROWS}").fetchall()
+    count = connection.execute("select count(distinct line) from value_rejects").fetchone()
+    connection.execute("drop table value_rejects")
     return _rejects(rows, count)
-
-
-def infinite_rejects(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, load_seq: int, columns: Sequence[str], is_json: bool
-) -> Rejects:
-    """Rows of one load in raw whose numbers are not finite, in these columns."""
-    known = ", ".join(map(quoted, table.columns))
-    before = 0 if is_json else HEADER_LINES
-    selects = (
-        f"select _row_number + {before} as line, {_text(name)} as name, 'not a finite number: ' || {quoted(name)}, "
-        f"concat_ws(',', {known}) from raw.{quoted(table.name)} where _load_seq = $1 and not isfinite({quoted(name)})"
-        for name in columns
-    )
-    union = " union all ".join(selects)
-    rows = connection.execute(f"{union} order by line, name limit {MOST_ROWS}", [load_seq]).fetchall()
-    count = connection.execute(f"select count(distinct line) from ({union})", [load_seq]).fetchone()
-    return _rejects(rows, count)
-
-
-def _flaw(name: str, kind: str) -> str:
-    text = f"({quoted(name)} ->> '$')"
-    value = f"try_cast({text} as {kind})"
-    is_bad = f"{value} is null or not isfinite({value})" if kind in NUMBERS_WITH_INFINITY else f"{value} is null"
-    cause = f"'no {kind}: ' || {text}[:100]"
-    return f"case when {text} is not null and ({is_bad}) then {{'name': {_text(name)}, 'cause': {cause}}} end"
 
 
 def _rejects(rows: Sequence[tuple[int, str | None, str, str | None]], count: tuple[int, ...] | None) -> Rejects:
     found = tuple(Reject(line, column or "", cause, (raw or "")[:RAW_CHARS]) for line, column, cause, raw in rows)
     return Rejects(found, count[0] if count else 0)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

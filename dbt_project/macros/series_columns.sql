@@ -1,6 +1,6 @@
 {#- The columns that the time series of a coin share (contract 21 to 23), out of one JSON record. -#}
 {% macro coin_series_columns(record) -%}
-    cast({{ record }} ->> '$.createdAt' as timestamp) as snapshot_at,
+    {{ utc_time(record ~ " ->> '$.createdAt'") }} as snapshot_at,
     cast({{ record }} ->> '$.positionCount' as bigint) as position_count,
     cast({{ record }} ->> '$.positionCountLong' as bigint) as long_position_count,
     cast({{ record }} ->> '$.positionCount' as bigint) - cast({{ record }} ->> '$.positionCountLong' as bigint) as short_position_count,
@@ -16,7 +16,7 @@
 
 {#- The columns of a cohort's exposure over time (contract 27; 2 where its columns are the same), by name. -#}
 {% macro bias_columns() -%}
-    cast({{ value_of('timestamp') }} as timestamp) as snapshot_at,
+    {{ utc_time(value_of('timestamp')) }} as snapshot_at,
     cast({{ value_of('bias') }} as double) as reported_bias,
     cast({{ value_of('exposureRatio') }} as double) as exposure_ratio,
     cast({{ value_of('openValue') }} as double) as open_value_usd,

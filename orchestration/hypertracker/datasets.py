@@ -36,6 +36,8 @@ ORDER_COLUMNS = {
     "snapshotTs": "timestamp",
 }  # fmt: skip
 
+ORDER_IDENTITY = ("oid", "coin", "snapshotTs")
+
 POSITION_FILE = Form(rooted(under("[]", of_columns(POSITION_COLUMNS))), file="csv")
 ORDER_FILE = Form(
     rooted(under("[]", of_columns(ORDER_COLUMNS))), packed="gzip", time="$[].snapshotTs", updates=Cadence.FIVE_MINUTES.step
@@ -52,7 +54,7 @@ COIN_SERIES = ("createdAt", "positionCount", "positionCountLong", "totalPosition
 OPEN_POSITIONS_HISTORY = Dataset(
     name="open_positions_history", number=28, path="/coin/{coin}/open-positions/history", cadence=Cadence.QUARTER_HOUR,
     delivery=Delivery.LINK, form=POSITION_FILE,
-    dating=Dating.PAYLOAD, columns=POSITION_COLUMNS, scope_column="coin", accept="text/csv",
+    dating=Dating.PAYLOAD, columns=POSITION_COLUMNS, scope_column="coin", identity=("id", "coin"), accept="text/csv",
     scoped_by=(Axis.COIN,), query={"end": "{slot}"}, link_note=LinkNote("snapshot", "rowCount", "createdAt"),
     is_current_state=False, floor=datetime(2026, 3, 25, tzinfo=UTC),
     description="The open positions of a coin at a past state, with the number of rows they must have.",
@@ -61,7 +63,7 @@ OPEN_POSITIONS_HISTORY = Dataset(
 ORDER_PAGES = Dataset(
     name="order_pages", number=10, path="/orders/5m-snapshots/{slot}", cadence=Cadence.FIVE_MINUTES,
     delivery=Delivery.INLINE, form=ORDER_PAGE,
-    dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
+    dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs", identity=ORDER_IDENTITY,
     scoped_by=(Axis.COIN,), query={"coin": "{coin}"}, paging=Paging.CURSOR, rows_at="orders", is_current_state=False,
     reach=timedelta(days=30), description="Every open order of a coin on a past five-minute mark, page by page.",
 )  # fmt: skip
@@ -69,7 +71,7 @@ ORDER_PAGES = Dataset(
 ORDER_ARCHIVE = Dataset(
     name="order_archive", number=11, path="/orders/5m-snapshots/{slot}/download", cadence=Cadence.FIVE_MINUTES,
     delivery=Delivery.LINK, dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, epoch_aliases={"snapshotTs": "snapshotTime"},
-    time_column="snapshotTs", is_current_state=False, cap_bytes=1024 * MEBIBYTE,
+    time_column="snapshotTs", identity=ORDER_IDENTITY, is_current_state=False, cap_bytes=1024 * MEBIBYTE,
     floor=datetime(2026, 1, 19, 11, 5, tzinfo=UTC), ceiling=datetime(2026, 3, 13, tzinfo=UTC),
     description="Every open order of the exchange on a past five-minute mark, as one file.",
 )  # fmt: skip
@@ -85,21 +87,21 @@ DATASETS: tuple[Dataset, ...] = (
         name="segments", number=25, path="/segments", cadence=Cadence.DAY,
         delivery=Delivery.INLINE, form=documented.SEGMENTS, dating=Dating.SLOT, cap_bytes=MEBIBYTE,
         priority=1, description="The 16 wallet cohorts on their two axes, with bounds.", feeds=("dim_cohort",),
-        shape=Records(required=("id", "name", "category", "criteria")),
+        identity=("id",), shape=Records(required=("id", "name", "category", "criteria")),
         defines=Defines("cohort", "id", ("name", "category", "criteria")),
     ),
     Dataset(
         name="coins", number=17, path="/positions/coins", cadence=Cadence.QUARTER_HOUR,
         delivery=Delivery.INLINE, form=documented.COINS, dating=Dating.STATE,
         priority=1, description="Open positions of every coin: value and count, long and short.",
-        feeds=("dim_coin", "fct_coin_metrics"),
+        feeds=("dim_coin", "fct_coin_metrics"), identity=("coin",),
         shape=Records(required=("coin", "totalValue", "totalValueLong", "totalValueShort", "count", "countLong", "countShort")),
     ),
     Dataset(
         name="heatmap", number=20, path="/positions/heatmap", cadence=Cadence.QUARTER_HOUR,
         delivery=Delivery.INLINE, form=documented.HEATMAP, dating=Dating.STATE,
         priority=1, description="Open positions of every coin by cohort, both axes.", feeds=("fct_cohort_metrics",),
-        shape=Records(
+        identity=("coin", "segmentId"), shape=Records(
             at="heatmap", required=("coin", "segments"), within="segments",
             inner=("segmentId", "totalValue", "totalLongValue", "totalShortValue", "count", "countLong", "countShort"),
         ),
@@ -107,7 +109,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="open_positions", number=16, path="/positions/open/coin/{coin}", cadence=Cadence.QUARTER_HOUR,
         delivery=Delivery.REDIRECT, form=POSITION_FILE,
-        dating=Dating.STATE, accept="text/csv", columns=POSITION_COLUMNS, scope_column="coin",
+        dating=Dating.STATE, accept="text/csv", columns=POSITION_COLUMNS, scope_column="coin", identity=("id", "coin"),
         scoped_by=(Axis.COIN,), past=(OPEN_POSITIONS_HISTORY,),
         priority=1, description="Every open position of a coin.", feeds=("fct_open_positions",),
         quirks="The file may hold rows of other coins; liquidation price 0 is none; wallet figures repeat on every position.",
@@ -115,7 +117,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="order_snapshots", number=12, path="/orders/5m-snapshots/coins/{coin}/download", cadence=Cadence.FIVE_MINUTES,
         delivery=Delivery.LINK, form=ORDER_FILE,
-        dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs",
+        dating=Dating.PAYLOAD, columns=ORDER_COLUMNS, scope_column="coin", time_column="snapshotTs", identity=ORDER_IDENTITY,
         settle_s=40.0, scoped_by=(Axis.COIN,), past=(ORDER_PAGES, ORDER_ARCHIVE),
         priority=1, description="Every open order of a coin on a five-minute mark.",
         feeds=("fct_order_versions", "fct_order_liquidity"),
@@ -136,7 +138,7 @@ DATASETS: tuple[Dataset, ...] = (
         delivery=Delivery.REDIRECT, form=documented.SEGMENT_METRICS, dating=Dating.SERIES,
         scoped_by=(Axis.COIN,), window=timedelta(days=7),
         description="A coin's position counts and values by cohort over 7 days.", feeds=("fct_cohort_metrics",),
-        shape=Columnar(
+        identity=("segment",), shape=Columnar(
             at="metrics", groups="data", coin="coin",
             required=("timestamp", "positionCount", "positionCountLong", "totalPositionValue", "totalPositionValueLong"),
         ),
@@ -146,7 +148,7 @@ DATASETS: tuple[Dataset, ...] = (
         cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, form=documented.BREAKDOWN_BY_SIZE, dating=Dating.PAYLOAD,
         scoped_by=(Axis.COIN,), description="A coin's open positions by the ten ranges of position value.",
         feeds=("dim_size_bucket", "fct_size_bucket_metrics"),
-        shape=Records(
+        identity=("sizeSegmentId",), shape=Records(
             at="breakdownBySize", required=("sizeSegmentId", *COUNTS_AND_VALUES), snapshot="createdAt", coin="coin",
         ),
         defines=Defines("size bucket", "sizeSegmentId", ("size", "minSize", "maxSize"), at="breakdownBySize"),
@@ -155,7 +157,7 @@ DATASETS: tuple[Dataset, ...] = (
         name="breakdown_by_cohort_export", number=5, path="/exports/coins/{coin}/position-breakdown-by-cohort",
         cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, form=documented.BREAKDOWN_BY_COHORT, dating=Dating.PAYLOAD,
         scoped_by=(Axis.COIN,), description="A coin's open positions by cohort, both axes.", feeds=("fct_cohort_metrics",),
-        shape=Records(
+        identity=("segment",), shape=Records(
             at="breakdownByCohort", required=("segment", *COUNTS_AND_VALUES), snapshot="createdAt", coin="coin",
         ),
     ),
@@ -164,7 +166,7 @@ DATASETS: tuple[Dataset, ...] = (
         cadence=Cadence.TWO_HOURS, delivery=Delivery.REDIRECT, form=documented.LIQUIDATION_HEATMAP, dating=Dating.STATE,
         scoped_by=(Axis.COIN,), description="Value that would be liquidated in each price range of a coin.",
         feeds=("fct_liquidation_heatmap",), quirks="Bins move with the price: an index names a bin within one snapshot only.",
-        shape=Records(
+        identity=("priceBinIndex",), shape=Records(
             at="heatmap", coin="coin",
             required=("priceBinIndex", "priceBinStart", "priceBinEnd", "liquidationValue", "positionsCount"),
         ),
@@ -200,7 +202,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="segments_bias_export", number=2, path="/exports/segments-bias-charts-data-24h", cadence=Cadence.TWO_HOURS,
         delivery=Delivery.REDIRECT, form=documented.SEGMENTS_BIAS,
-        dating=Dating.SERIES, shape=Grouped(("timestamp", "bias"), group="segmentId"),
+        dating=Dating.SERIES, identity=("segmentId",), shape=Grouped(("timestamp", "bias"), group="segmentId"),
         window=timedelta(hours=72),
         description="Bias of each cohort over 72 hours, positions opened within 24 hours.", feeds=("fct_cohort_bias",),
         quirks="Wrapper and columns are undocumented; its bias is told apart from the other two.",
@@ -216,7 +218,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="perp_pnl_leaderboard", number=14, path="/leaderboards/perp-pnl/{period}/download", cadence=Cadence.DAY,
         delivery=Delivery.LINK, form=documented.LEADERBOARD, dating=Dating.SLOT, scoped_by=(Axis.PERIOD,),
-        spellings={"day": "24h", "week": "7d", "month": "30d"}, shape=Table(("address",)),
+        spellings={"day": "24h", "week": "7d", "month": "30d"}, identity=("address",), shape=Table(("address",)),
         description="Wallets by profit of a period, at most 25,000.", feeds=("fct_perp_pnl_leaderboard",),
         quirks="Periods have two spellings; format and columns of the file are undocumented.",
     ),
@@ -225,7 +227,7 @@ DATASETS: tuple[Dataset, ...] = (
         delivery=Delivery.INLINE, form=documented.LIQUIDATION_RISK,
         dating=Dating.STATE, scoped_by=(Axis.COHORT,), paging=Paging.OFFSET, page_limit=500,
         description="A cohort's open value by coin, and how much of it is near liquidation.", feeds=("fct_liquidation_risk",),
-        shape=Records(at="items", required=("coin", "totalValue", "riskValue", "percentRisk")),
+        identity=("coin",), shape=Records(at="items", required=("coin", "totalValue", "riskValue", "percentRisk")),
         quirks="The reported percentage does not follow from the values beside it.",
     ),
     Dataset(
@@ -291,6 +293,7 @@ DATASETS: tuple[Dataset, ...] = (
         requests_a_poll=20,  # the largest coins open some twenty pages of positions a week
         description="Positions of a coin opened in the last days, from opening to close.",
         feeds=("fct_positions",), floor=datetime(2025, 4, 4, tzinfo=UTC),
+        identity=("id", "coin"),
         shape=Records(at="positions", time="updatedAt", required=("id", "coin", "side", "size", "openTime", "updatedAt")),
         quirks="`start` filters the opening time; rows change until the close; liquidation prices are real from 2025-09-02.",
     ),

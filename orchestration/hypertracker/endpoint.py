@@ -94,6 +94,8 @@ class Dataset:
     (the payload is kept as JSON documents) and `columns` (it becomes rows under the source's names, found under `rows_at`
     where they are not the payload itself) is set; a column may come as epoch milliseconds under its name in `epoch_aliases`.
 
+    No record or row may lack a value of `identity`: its key in the warehouse.
+
     `lookback` is how far before its slot a series asks; `settle_s` how long after the slot its payload is published.
     `window` is how far back an export reaches of itself. Where the quota is short, `priority` 1 (others rest on it) goes before 2
     and 3 (others tell it too); `requests_a_poll` is what a scope is reckoned to cost, in pages.
@@ -101,7 +103,7 @@ class Dataset:
     may not have it at all. `past` are the ways to ask for a slot that the endpoint itself no longer serves; such a record
     covers slots not older than `reach`, from `floor` until `ceiling`. `redefined_at` accepts a change of its keys: payloads
     received since are compared among themselves only. `form` is what the answer is expected to look like, None where nobody
-    knows: `htw probe` compares, nothing else depends on it.
+    knows: `htw probe` compares, and the values of documents must be of its kinds.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Dataset:
     rows_at: str | None = None
     scope_column: str | None = None
     time_column: str | None = None
+    identity: tuple[str, ...] = ()
     accept: str = "application/json"
     paging: Paging = Paging.NONE
     page_limit: int = PAGE_LIMIT

@@ -6,12 +6,15 @@ models), row-shaped files (`warehouse.load` checks their columns), what the chec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 TIME_COLUMN = "timestamp"
+# What Python and DuckDB read alike; each alone knows more spellings.
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?")
 
 
 class ShapeError(Exception):
@@ -116,7 +119,8 @@ class Grouped:
 
     def _times(self, block: Any) -> list[datetime]:
         _require(block, ("columns", "data"), "the block of a cohort")
-        return times_of([str(name) for name in block["columns"]], block["data"], self.required)
+        rows = _list_at(block, "data")
+        return times_of([str(name) for name in _list_at(block, "columns")], rows, self.required)
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,10 @@ class Table:
         page = pages[0]
         if not (isinstance(page, dict) and {"columns", "data"} <= page.keys()):
             return Records(self.required).inspect(pages, scope)
-        columns = align([str(name) for name in page["columns"]], page["data"])
+        rows = _list_at(page, "data")
+        columns = align([str(name) for name in _list_at(page, "columns")], rows)
         _require(dict.fromkeys(columns), self.required, "the table")
-        return Contents(len(page["data"]))
+        return Contents(len(rows))
 
 
 @dataclass(frozen=True)
@@ -183,20 +188,24 @@ def align(columns: list[str], rows: Sequence[Any]) -> list[str]:
     lengths = {len(row) if isinstance(row, list) else -1 for row in rows}
     if lengths <= {len(columns)}:
         return columns
-    if lengths == {len(columns) - 1} and columns[0] == "coin":
+    if columns[:1] == ["coin"] and lengths == {len(columns) - 1}:
         return columns[1:]
+    if -1 in lengths:
+        raise ShapeError(f"{len(columns)} columns declared, and a row that is no list of values")
     raise ShapeError(f"{len(columns)} columns declared, rows have {', '.join(map(str, sorted(lengths)))} values")
 
 
 def instant(value: Any, name: str | None) -> datetime:
     """A UTC instant from ISO 8601 text with its offset stated. Raises `ShapeError` for anything else."""
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ShapeError(f"{name} is not an ISO 8601 time: {str(value)[:60]}") from None
-    if moment.tzinfo is None:
-        raise ShapeError(f"{name} has no time zone: {value}")
-    return moment.astimezone(UTC)
+        moment = datetime.fromisoformat(value) if INSTANT.fullmatch(value) else None
+        if moment and moment.tzinfo:
+            return moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise ShapeError(f"{name} is not an ISO 8601 time: {str(value)[:60]}")
+    raise ShapeError(f"{name} has no time zone: {value}")
 
 
 def _list_at(page: Any, key: str | None) -> list[Any]:

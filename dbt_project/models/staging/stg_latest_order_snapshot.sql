@@ -5,7 +5,7 @@ with payloads as (
 )
 
 select
-    cast(document ->> '$' as timestamp) as order_snapshot_at,
+    {{ utc_time("document ->> '$'") }} as order_snapshot_at,
     _slot,
     _payload_id,
     _fetched_at,

@@ -16,7 +16,7 @@ metrics as (
 )
 
 select
-    cast(metric ->> '$.createdAt' as timestamp) as snapshot_at,
+    {{ utc_time("metric ->> '$.createdAt'") }} as snapshot_at,
     cast(metric ->> '$.id' as bigint) as source_id,
     cast(metric ->> '$.count' as bigint) as position_count,
     cast(metric ->> '$.countLong' as bigint) as long_position_count,

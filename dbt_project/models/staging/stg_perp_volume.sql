@@ -16,7 +16,7 @@ metrics as (
 )
 
 select
-    cast(metric ->> '$.createdAt' as timestamp) as snapshot_at,
+    {{ utc_time("metric ->> '$.createdAt'") }} as snapshot_at,
     cast(metric ->> '$.id' as bigint) as source_id,
     cast(metric ->> '$.volume' as double) as rolling_24h_volume_usd,
     _payload_id,

@@ -30,7 +30,7 @@ named as (
 
     select
         coin,
-        cast({{ value_of('timestamp') }} as timestamp) as snapshot_at,
+        {{ utc_time(value_of('timestamp')) }} as snapshot_at,
         cast({{ value_of('positionCount') }} as bigint) as position_count,
         cast({{ value_of('positionCountLong') }} as bigint) as long_position_count,
         cast({{ value_of('totalPositionValue') }} as double) as gross_value_usd,

@@ -5,8 +5,8 @@ with payloads as (
 )
 
 select
-    cast(document ->> '$.lastUpdate' as timestamp) as state_at,
-    cast(document ->> '$.nextUpdate' as timestamp) as next_state_at,
+    {{ utc_time("document ->> '$.lastUpdate'") }} as state_at,
+    {{ utc_time("document ->> '$.nextUpdate'") }} as next_state_at,
     _payload_id,
     _fetched_at,
     _load_seq

@@ -17,7 +17,7 @@ data_rows as (
 )
 
 select
-    cast({{ value_of('timestamp') }} as timestamp) as snapshot_at,
+    {{ utc_time(value_of('timestamp')) }} as snapshot_at,
     cast({{ value_of('totalWalletsEquity') }} as double) as total_equity_usd,
     cast({{ value_of('perpWalletsEquity') }} as double) as perp_equity_usd,
     cast({{ value_of('spotWalletsEquity') }} as double) as spot_equity_usd,
