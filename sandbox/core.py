@@ -33,6 +33,7 @@ class Core:
     def __init__(self, settings: SandboxSettings) -> None:
         """Generate the market and set everything to its beginning."""
         self.settings = settings
+        self.token = settings.token
         self.clock = SandboxClock(settings.start, settings.clock, settings.speed)
         self.market = Market(settings)
         self.secret = f"sandbox-{settings.seed}".encode()

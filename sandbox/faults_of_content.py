@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +66,20 @@ async def _overlap(hit: Hit) -> Reply:
     return reply.but(body=to_json({**value, name: [*before, *value[name]]}))
 
 
+async def _shrink(hit: Hit) -> Reply:
+    """A page of `rows` rows, however many are asked for; the next one goes on behind it."""
+    query = hit.exchange.query_string
+    hit.exchange.query_string = re.sub(r"limit=\d+", f"limit={hit.params['rows']}", query)
+    return await hit.call()
+
+
+async def _reorder(hit: Hit) -> Reply:
+    """The right page, with the rows under `name` the other way round."""
+    reply = await hit.call()
+    value = json.loads(reply.body)
+    return reply.but(body=to_json({**value, hit.params["name"]: value[hit.params["name"]][::-1]}))
+
+
 async def _wrong_columns(hit: Hit) -> Reply:
     """A table that is not as declared; `mode` is `rename`, `drop`, `extra` (all of the last column) or `ragged`."""
     reply = await hit.call()
@@ -113,6 +128,8 @@ CONTENT_KINDS: dict[str, Kind] = {
     "merge": _merge,
     "sticky": _sticky,
     "overlap": _overlap,
+    "shrink": _shrink,
+    "reorder": _reorder,
     "wrong_columns": _wrong_columns,
     "foreign": _foreign,
     "planted": _planted,

@@ -22,6 +22,12 @@ async def _status(hit: Hit) -> Reply:
     return Reply(hit.params["status"], content, headers=hit.params.get("headers", {}))
 
 
+async def _revoke(hit: Hit) -> Reply:
+    """401, and from now on the API accepts another `token` only."""
+    hit.exchange.core.token = hit.params["token"]
+    return Reply(401, to_json({"statusCode": 401, "message": "Unauthorized"}))
+
+
 async def _html(_: Hit) -> Reply:
     """200 with a web page."""
     return Reply(body=_HTML, content_type="text/html; charset=utf-8")
@@ -91,6 +97,7 @@ async def _detour(hit: Hit) -> Reply:
 
 TRANSPORT_KINDS: dict[str, Kind] = {
     "status": _status,
+    "revoke": _revoke,
     "html": _html,
     "xml": _xml,
     "reset": _reset,

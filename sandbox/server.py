@@ -81,7 +81,7 @@ class Host:
         faults = self._core.faults
         if self._leg == "storage":
             return await faults.around(exchange, lambda: run_in_threadpool(serve_link, exchange))
-        if exchange.authorization != f"Bearer {self._core.settings.token}":
+        if exchange.authorization != f"Bearer {self._core.token}":
             return json_reply({"statusCode": 401, "message": "Unauthorized"}, 401)
         refusal = self._core.meter.charge(exchange.now_ms)
         return refusal or await faults.around(exchange, lambda: run_in_threadpool(answer, exchange))
@@ -144,8 +144,8 @@ class Sandbox:
 
     @property
     def token(self) -> str:
-        """Give the token that the API accepts."""
-        return self.core.settings.token
+        """Give the token that the API accepts now."""
+        return self.core.token
 
     @property
     def market(self) -> Market:

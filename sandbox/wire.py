@@ -26,6 +26,7 @@ class Shared(Protocol):
     """What an answer may draw on; `core` brings it together."""
 
     settings: SandboxSettings
+    token: str
     clock: SandboxClock
     market: Market
     secret: bytes
