@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long soak bench dev up lint docs lock clean
+.PHONY: demo test test-long soak bench audit dev up lint docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -18,10 +18,10 @@ demo: $(READY)  ## a market day in miniature, no token needed
 	@$(BIN)/htw demo
 
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 test-long: $(READY)  ## the slow tests: a full disk, every form of a payload, hours away, backfill, past slots
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
+	$(BIN)/python -m pytest -n 2 -m long
 
 soak: $(READY)  ## polls killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=30); a month of each plan
 	$(BIN)/python -m pytest -m soak -s
@@ -35,6 +35,9 @@ lint: $(READY)  ## ruff, mypy, sqlfluff
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 dbt_project/models dbt_project/tests
+
+audit: $(READY)  ## known vulnerabilities of what is locked; says so where the list of them cannot be reached
+	@.ci/audit $(BIN)/python
 
 dev: $(READY)  ## the Dagster UI with schedules on, against a sandbox
 	@exec $(BIN)/htw dev

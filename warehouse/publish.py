@@ -21,6 +21,7 @@ from warehouse.raw_tables import quoted
 
 STABLE_NAME = "hypertracker.duckdb"
 VERSIONS_KEPT = 3
+READ_ONLY_MODE = 0o444
 INTERNAL_PREFIX = "_"
 
 
@@ -70,6 +71,7 @@ def publish_file(
     unfinished.unlink(missing_ok=True)
     counts = _write_version(connection, unfinished, marts, now, fingerprint)
     _sync(unfinished)
+    unfinished.chmod(READ_ONLY_MODE)
     unfinished.replace(version)
     _point_to(folder / STABLE_NAME, version)
     _drop_old(folder)
