@@ -8,7 +8,7 @@ Nothing is thrown away but temporary files of processes that are gone: what cann
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 
 from orchestration.alerting.wording import counted
@@ -75,14 +75,10 @@ def _mend_working_file(pipeline: Pipeline) -> Iterator[Finding]:
         yield Finding("working file", False, error.says, error.mend)
         return
     if found.forgotten:
-        yield Finding(
-            "ledger", True, f"{counted(len(found.forgotten), 'fetch', 'fetches')} of the vault loaded that it did not know"
-        )
+        yield Finding("ledger", True, f"{_fetches(found.forgotten)} of the vault loaded that it did not know")
     if changes:
-        yield Finding(
-            "ledger", True, f"{counted(len(changes), 'payload')} marked that the vault no longer has as received: {_list(changes)}; "
-            "`htw heal` asks for them again",
-        )  # fmt: skip
+        says = f"{counted(len(changes), 'payload')} marked that the vault no longer has as received: {_list(changes)}"
+        yield Finding("ledger", True, f"{says}; `htw heal` asks again")
     if loaded or changes:
         raise_for_failures(pipeline.build(full_refresh=bool(changes)))
         pipeline.publish()
@@ -127,7 +123,7 @@ def _vault(vault: Vault, records: Sequence[FetchRecord]) -> Finding:
     bad = [part.file for record in newest for part in record.parts if not vault.verify(part)]
     if not bad:
         return Finding("vault", True, f"the newest {len(newest)} payloads verify against their sha256")
-    says = f"{counted(len(bad), 'body', 'bodies')} of the newest payloads do not verify: {bad[0]}; facts may show it, a rebuild would not"
+    says = f"{_bodies(bad)} of the newest payloads do not verify: {bad[0]}; facts may show it, a rebuild would not"
     return Finding("vault", False, says, UNSOUND_MEND)
 
 
@@ -135,7 +131,7 @@ def _unnamed(bodies: Sequence[Path]) -> Finding:
     """Nothing to be mended: without a record nobody knows what they answered. They are kept, and say at least their day."""
     if not bodies:
         return Finding("bodies", True, "each has its record")
-    says = f"{counted(len(bodies), 'body', 'bodies')} without a record: kept, but nobody knows what they answered; such as {bodies[0]}"
+    says = f"{_bodies(bodies)} without a record: kept, but nobody knows what they answered; such as {bodies[0]}"
     return Finding("bodies", True, says)
 
 
@@ -148,12 +144,12 @@ def _ledger(file: Path, vault: Vault, records: Sequence[FetchRecord]) -> Iterato
     except WarehouseError:
         return  # told as a finding about the working file
     if found.forgotten:
-        says = f"{counted(len(found.forgotten), 'fetch', 'fetches')} of the vault it does not know: {_list(found.forgotten)}"
+        says = f"{_fetches(found.forgotten)} of the vault it does not know: {_list(found.forgotten)}"
         yield Finding("ledger", False, says, FIX)
     if found.gone:
         first = found.gone[0]
         says = (
-            f"{counted(len(found.gone), 'fetch', 'fetches')} whose record is not in the vault, such as "
+            f"{_fetches(found.gone)} whose record is not in the vault, such as "
             f"{first.dataset} {first.scope or 'market'} {first.slot} ({first.verdict}): facts show it, a rebuild would lose it"
         )
         yield Finding("ledger", False, says, GONE_MEND)
@@ -167,6 +163,14 @@ def _kept(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "kept aside", True, f"{counted(len(kept), 'damaged file')}, to be removed when nobody wants them: {kept[-1]}"
         )
+
+
+def _fetches(found: Sized) -> str:
+    return counted(len(found), "fetch", "fetches")
+
+
+def _bodies(found: Sized) -> str:
+    return counted(len(found), "body", "bodies")
 
 
 def _list(records: Sequence[FetchRecord]) -> str:

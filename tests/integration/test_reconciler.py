@@ -77,6 +77,7 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
+@pytest.mark.proves("host-lost", sees="the run is marked failed at the next start, and why")
 def test_a_run_left_started_is_failed_at_boot_and_its_slot_freed(instance: dg.DagsterInstance, lost_run: str) -> None:
     assert slots_taken(instance) == 1
     assert free_lost_runs(instance) == [lost_run]
@@ -97,6 +98,7 @@ def test_each_pool_has_one_slot(instance: dg.DagsterInstance) -> None:
     assert [instance.event_log_storage.get_concurrency_info(pool).slot_count for pool in POOLS] == [1] * len(POOLS)
 
 
+@pytest.mark.proves("host-lost", sees="the next poll ends the run of one that was killed, and takes its place")
 def test_the_next_run_frees_what_a_killed_one_held(instance: dg.DagsterInstance, home: Path) -> None:
     with python_process(DIES_IN_A_STEP, home, RUN_ID) as child:
         assert slots_taken(instance) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +15,16 @@ from orchestration.pipeline import Pipeline
 from orchestration.settings import load_settings
 from sandbox import SandboxSettings, running_sandbox
 from tests.integration.processes import Htw, python_process
-from warehouse.connection import WarehouseError, WarehouseLockedError, connect, open_writer, writer_lock
+from warehouse.connection import (
+    DamagedFileError,
+    WarehouseLockedError,
+    connect,
+    left_holder,
+    moved_aside,
+    open_reader,
+    open_writer,
+    writer_lock,
+)
 from warehouse.ledger import Verdict
 from warehouse.query import query
 from warehouse.vault import FetchRecord, new_fetch_id
@@ -97,14 +106,26 @@ def test_the_holder_of_the_writer_lock_is_named(tmp_path: Path) -> None:
     assert not file.exists()
 
 
+@pytest.mark.proves("lock-stale", sees="nothing: the lock is free; `htw doctor` says who had it, and `--fix` forgets the name")
 def test_the_lock_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
+    file = tmp_path / "warehouse.duckdb"
+    with python_process(HOLD_LOCK, file) as holder:
+        assert left_holder(file, forget=True) == "", "it lives"
+        holder.kill()
+        holder.wait()
+        assert left_holder(file) == f"process {holder.pid}"
+        with open_writer(file, SHORT_WAIT_S) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    assert left_holder(file) == ""
+
+
+def test_the_name_of_a_process_that_died_is_forgotten_when_asked(tmp_path: Path) -> None:
     file = tmp_path / "warehouse.duckdb"
     with python_process(HOLD_LOCK, file) as holder:
         holder.kill()
         holder.wait()
-        with open_writer(file, SHORT_WAIT_S) as connection:
-            assert connection.execute("select 1").fetchone() == (1,)
-    assert file.with_suffix(".holder").read_text() == f"process {os.getpid()}"
+        assert left_holder(file, forget=True) == f"process {holder.pid}"
+    assert not file.with_suffix(".holder").exists()
 
 
 def test_a_writer_waits_for_one_that_ends(tmp_path: Path) -> None:
@@ -117,12 +138,18 @@ def test_a_writer_waits_for_one_that_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no database" * 1000, b"\xff" * 20_000], ids=["empty", "text", "bytes"])
-def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_named_and_kept_aside(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "warehouse.duckdb"
     file.write_bytes(content)
-    with pytest.raises(WarehouseError, match=r"is damaged .*move it aside and run `htw rebuild`"), open_writer(file):
+    with pytest.raises(DamagedFileError, match=r"is damaged .*moved aside to .*; run `htw rebuild`"), open_writer(file):
         pass
-    assert file.read_bytes() == content
+    (kept,) = moved_aside(file)
+    assert kept.read_bytes() == content
+    assert not file.exists()
+    for way_in in (open_writer, open_reader):
+        with pytest.raises(DamagedFileError, match=f"is kept as {kept.name}; run `htw rebuild`"), way_in(file):
+            pass
+    assert not file.exists()
 
 
 def test_damage_found_while_reading_is_named_too(tmp_path: Path) -> None:
@@ -131,8 +158,9 @@ def test_damage_found_while_reading_is_named_too(tmp_path: Path) -> None:
         connection.execute("create table numbers as select range as number, repeat('x', 100) as words from range(200_000)")
     with file.open("r+b") as damaged:
         damaged.truncate(file.stat().st_size // 2)
-    with pytest.raises(WarehouseError, match=r"is damaged .*htw rebuild"), open_writer(file) as connection:
+    with pytest.raises(DamagedFileError, match=r"is damaged .*htw rebuild"), open_writer(file) as connection:
         connection.execute("select max(number), max(words) from numbers").fetchall()
+    assert len(moved_aside(file)) == 1
 
 
 @pytest.fixture
@@ -158,7 +186,10 @@ def fill(folder: Path, left_kib: int) -> Path:
 
 
 @pytest.mark.long
-def test_a_full_disk_is_told_and_nothing_is_half_visible(small_disk: Path) -> None:
+@pytest.mark.proves(
+    "disk-full", sees="“the disk is full (HTW_DATA_DIR); free some space”; readers keep what they had"
+)
+def test_a_full_disk_is_told_and_nothing_is_half_visible(small_disk: Path, said: Callable[..., None]) -> None:
     with running_sandbox(SandboxSettings(coins=4, positions=6000, orders=100)) as sandbox:
         htw = Htw(sandbox.api_url, sandbox.token, small_disk / "data")
         published = htw.data_dir / "published" / "hypertracker.duckdb"
@@ -169,6 +200,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_visible(small_disk: Path) -> No
             failed = htw("poll", "open_positions", coins="ETH")
             ballast.unlink()
             assert failed.returncode == 1, failed
+            said(failed.stderr)
             assert "the disk is full" in failed.stderr
             assert "Traceback" not in failed.stderr
             assert query(published, POSITIONS).equals(before)
