@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from orchestration.clock import Clock
 from orchestration.hypertracker.client import Client, Tally
@@ -23,10 +24,13 @@ from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Claim, Urgency
 from orchestration.vault_bodies import VaultBodies
 from warehouse.ledger import Verdict
-from warehouse.vault import FetchRecord, Part, Vault, new_fetch_id
+from warehouse.vault import FetchRecord, Part, Vault, VaultError, new_fetch_id
 
 MOST_ROUNDS = 2
 ALL_AT_ONCE = 1_000_000
+# Under this name a record says why its body cannot be data, where the client saw it.
+DOUBT = "doubt"
+LISTS_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,8 @@ class Sweep:
             outcome = Verdict.ABSENT if isinstance(error, NotFoundError) else Verdict.FAILED
             record = replace(record, outcome=outcome.value, reason=str(error), mend=error.mend)
         else:
-            record = replace(record, outcome="received", parts=parts, extra=tally.notes)
+            notes = tally.notes | ({DOUBT: tally.doubt} if tally.doubt else {})
+            record = replace(record, outcome="received", parts=parts, extra=notes)
         kept = self._keep(replace(record, finished_at=self._clock.now(), requests_spent=tally.requests))
         if not is_cut_off:
             bodies.note(())
@@ -258,14 +263,18 @@ def urgency_of(dataset: Dataset) -> Urgency:
 
 
 def listed_coins(vault: Vault) -> list[str]:
-    """Every coin of the newest list of coins in the vault, largest open value first; empty where there is none yet."""
-    record = vault.latest("coins")
-    if record is None:
-        return []
+    """Every coin of the newest readable list of coins in the vault, largest open value first; empty where there is none yet."""
+    lists = islice(vault.received("coins"), LISTS_LOOKED_AT)
+    return next(filter(None, (_coins_in(vault, record) for record in lists)), [])
+
+
+def _coins_in(vault: Vault, record: FetchRecord) -> list[str]:
     try:
         rows = json.loads(vault.read(record.parts[0]))
-        return [row["coin"] for row in sorted(rows, key=lambda row: -float(row["totalValue"]))]
-    except (ValueError, TypeError, KeyError):
+        coins = [row["coin"] for row in sorted(rows, key=lambda row: -float(row["totalValue"]))]
+        " ".join(coins).encode()  # a name that is no text, or that no request could carry
+        return coins
+    except (ValueError, TypeError, KeyError, RecursionError, VaultError):
         return []
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
+from orchestration.collecting import DOUBT
 from orchestration.definition_watch import RedefinedError, note_refusal, watch_columns, watch_document
 from orchestration.hypertracker.datasets import DATASETS, SOURCES
 from orchestration.hypertracker.endpoint import Dataset, Dating
@@ -166,6 +167,9 @@ def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord)
 def _quarantine(
     connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, error: Exception, mend: str, known: Judgement | None
 ) -> Judgement:
+    if (doubt := record.extra.get(DOUBT)) and all(map(vault.verify, record.parts)):
+        # It came so: what the client saw of all its bytes says more than what could not be read of them.
+        error, mend = ShapeError(f"the answer cannot be data: {doubt}"), QUARANTINE_MEND
     rejects = _rejects(connection, vault, record, error)
     case = Case(str(error), mend, trouble_of(vault, record, rejects), rejects)
     redefined = error if isinstance(error, RedefinedError) else None
@@ -238,7 +242,7 @@ def _insert(
     _refuse_future(record, contents)
     watch_document(connection, record, source, pages)
     if source.form is not None:
-        check_values(pages, source.form, source.identity)
+        check_values(pages, source.form, source.identity, source.adds_up)
     insert_documents(connection, raw_table(source), origin, texts)
     return _loaded(contents, snapshot_at, basis)
 

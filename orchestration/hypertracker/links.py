@@ -19,6 +19,13 @@ from orchestration.hypertracker.errors import NotFoundError, UnsafeLinkError
 from orchestration.hypertracker.inspection import UTF8_BOM
 
 ADDRESS_LIKE = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$")
+HOST = re.compile(r"[0-9a-zA-Z._:-]+")
+# Names that only a network's own resolver knows; one without a dot is such a name too.
+INNER_ENDS = frozenset({"localhost", "local", "internal", "lan", "home", "corp", "arpa"})
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_loopback(host: str) -> bool:
@@ -37,7 +44,7 @@ def safe_link(target: str, api: httpx.URL, allowed_hosts: Sequence[str], base: h
     Raises `UnsafeLinkError`; the message names the host, never the signature.
     """
     url = joined(base or api, target)
-    if url.userinfo or not url.host:
+    if url.userinfo or not HOST.fullmatch(url.host):
         raise UnsafeLinkError(f"the link to {url.host or 'no host'} is malformed")
     is_local = is_loopback(api.host) and is_loopback(url.host)
     if (is_local or url.host == api.host) and url.port == api.port:
@@ -60,16 +67,26 @@ def joined(base: httpx.URL, target: str) -> httpx.URL:
 
 
 def _is_allowed(host: str, patterns: Sequence[str]) -> bool:
-    """Addresses inside a network (private, link-local, metadata services) must be listed as they are: no pattern allows them."""
+    """What lies inside a network (private, link-local, metadata services) must be listed as it is: no pattern allows it."""
     return host in patterns or (not _is_inner(host) and any(fnmatchcase(host, pattern) for pattern in patterns))
 
 
 def _is_inner(host: str) -> bool:
     try:
-        return not ipaddress.ip_address(host).is_global
+        return not all(address.is_global and not address.is_multicast for address in _reached(ipaddress.ip_address(host)))
     except ValueError:
+        name = host.lower().removesuffix(".")
         # The resolver reads `127.1`, `0x7f.1` and `2130706433` as addresses too; no host name ends in a number.
-        return bool(ADDRESS_LIKE.search(host))
+        return bool(ADDRESS_LIKE.search(name)) or "." not in name or name.rpartition(".")[2] in INNER_ENDS
+
+
+def _reached(address: Address) -> list[Address]:
+    """An address, and the one of IPv4 that gateways may translate it to."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else None
+    hidden = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()), last)
+    return [address, *(one for one in hidden if one is not None)]
 
 
 def answered_link(text: bytes, note: LinkNote | None, notes: dict[str, str]) -> str | None:

@@ -96,6 +96,7 @@ def test_a_dry_run_says_what_it_takes_and_asks_nothing(filled: Backfill) -> None
     assert not (filled.htw.data_dir / "published").exists() or filled.said["resumed"]
 
 
+@pytest.mark.proves("pages-crash", sees="the next run goes on at the page that was killed; none that had come is asked twice")
 def test_what_a_kill_left_undone_is_taken_up_where_it_was(filled: Backfill) -> None:
     assert filled.said["resumed"].returncode == DONE, filled.said["resumed"].stderr
     twice = {page: count for page, count in cursors(filled.asked["killed"] + filled.asked["resumed"]).items() if count > 1}

@@ -140,6 +140,8 @@ CLOSINGS = {
 }
 
 
+@pytest.mark.proves("402", sees="no process asks again")
+@pytest.mark.proves("429-day", sees="no process asks again")
 @pytest.mark.parametrize("case", CLOSINGS, ids=str)
 def test_a_spent_quota_is_closed_for_the_next_process_without_another_request(tmp_path: Path, case: str) -> None:
     limits, status, error = CLOSINGS[case]
@@ -152,6 +154,7 @@ def test_a_spent_quota_is_closed_for_the_next_process_without_another_request(tm
         assert askers.statuses == before
 
 
+@pytest.mark.proves("429-storm", sees="nothing: processes wait for each other's limits too")
 def test_a_429_of_the_minute_keeps_the_next_process_quiet(tmp_path: Path) -> None:
     with running_sandbox(SandboxSettings(**SIZES, per_minute=2)) as sandbox:
         askers = Askers(sandbox, tmp_path / "budget.sqlite", "1000/day")

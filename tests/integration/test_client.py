@@ -29,6 +29,7 @@ from orchestration.hypertracker.errors import (
     BadRequestError,
     ForbiddenError,
     LinkExpiredError,
+    NotAskedError,
     NotFoundError,
     QuotaSpentError,
     RateLimitedError,
@@ -44,6 +45,7 @@ from tests.integration.conftest import NOON, QUICK, Asker
 
 Spoil = Callable[..., Any]
 Sent = Callable[[str], bytes]
+Said = Callable[..., None]
 # One dataset of each delivery kind: inline, by redirect, by a link in JSON to a gzip file.
 PATHS = {
     "coins": "/positions/coins",
@@ -75,6 +77,9 @@ PASSING = {
     "link expired at first touch": ("order_snapshots", "expired", "storage", {}),
     "silence before headers": ("coins", "slow", "api", {"delay_s": 0.6}),
     "silence after headers": ("coins", "drip", "api", {"bytes": 10, "pause_s": 0.6}),
+    "silence right after the headers": ("coins", "mute", "api", {"pause_s": 0.6}),
+    "silence of storage right after the headers": ("open_positions", "mute", "storage", {"pause_s": 0.6}),
+    "reset in mid-body": ("coins", "reset", "api", {"fraction": 0.5}),
     "silence of storage": ("open_positions", "drip", "storage", {"bytes": 10, "pause_s": 0.6}),
     "0 bytes": ("coins", "empty", "api", {}),
     "0 bytes of storage": ("open_positions", "empty", "storage", {}),
@@ -96,7 +101,7 @@ def test_what_passes_costs_one_more_request(ask: Asker, spoil: Spoil, sent: Sent
     dataset, kind, leg, given = PASSING[case]
     expected = sent(PATHS[dataset])
     spoil(kind, leg=leg, count=1, **given)
-    answer = ask(dataset, SCOPES[dataset], bounds=IMPATIENT if kind in ("slow", "drip") else QUICK)
+    answer = ask(dataset, SCOPES[dataset], bounds=IMPATIENT if kind in ("slow", "drip", "mute") else QUICK)
     assert answer.body == expected
     assert answer.requests == 2
 
@@ -213,13 +218,25 @@ def test_a_body_of_just_the_cap_is_taken(ask: Asker, sent: Sent) -> None:
     assert type(ask(above, "BTC").error) is TooLargeError
 
 
-def test_a_slow_drip_ends_at_the_deadline_of_the_whole_fetch(ask: Asker, spoil: Spoil) -> None:
+@pytest.mark.proves("drip", sees="the slot fails when its time is up: “not finished within”")
+def test_a_slow_drip_ends_at_the_deadline_of_the_whole_fetch(ask: Asker, spoil: Spoil, said: Said) -> None:
     spoil("drip", bytes=1, pause_s=0.05)
     answer = ask("coins", bounds=Bounds(read_s=2.0, deadline_s=0.5))
     assert type(answer.error) is TransportError
+    said(answer.error)
     assert "not finished within 0.5 s" in str(answer.error)
     assert 0.5 <= answer.seconds < 3
     assert answer.requests == 1
+
+
+@pytest.mark.proves("silence", sees="where it stays so, the slot fails: “silence for too long”")
+@pytest.mark.parametrize("dataset", ["coins", "open_positions"])
+def test_silence_that_stays_is_told(ask: Asker, spoil: Spoil, said: Said, dataset: str) -> None:
+    spoil("mute", leg="api" if dataset == "coins" else "storage", pause_s=0.5)
+    answer = ask(dataset, SCOPES[dataset], bounds=replace(QUICK, read_s=0.2))
+    said(answer.error)
+    assert type(answer.error) is TransportError
+    assert answer.requests == (5 if dataset == "coins" else 3)
 
 
 def test_waiting_and_asking_again_end_at_the_deadline_too(ask: Asker, spoil: Spoil) -> None:
@@ -255,7 +272,20 @@ WAITS: dict[str, tuple[dict[str, str], Any, float]] = {
 }
 
 
-@pytest.mark.parametrize("case", WAITS, ids=str)
+# Which fault a case of `WAITS` is, where it is one of the register.
+WAITED = {
+    "body hint": "429-body", "header seconds": "429-seconds", "HTTP date": "429-date", "zero": "429-zero",
+    "garbage": "429-garbage", "nothing": "429-nothing",
+}  # fmt: skip
+
+
+def waiting(case: str) -> Any:
+    fault = WAITED.get(case)
+    sees = "it waits as long as it is told" if WAITS[case][2] > QUICK.unsaid_wait_s else "it waits a quarter of a minute"
+    return pytest.param(case, marks=[pytest.mark.proves(fault, sees=f"nothing: {sees}, and asks once more")] if fault else [])
+
+
+@pytest.mark.parametrize("case", [waiting(case) for case in WAITS], ids=str)
 def test_a_429_waits_as_long_as_it_says(ask: Asker, spoil: Spoil, sent: Sent, case: str) -> None:
     headers, body, wait_s = WAITS[case]
     expected = sent(PATHS["coins"])
@@ -276,13 +306,16 @@ def test_the_wait_after_a_429_is_no_longer_than_it_says(
     assert f"asking again {words}" in caplog.text
 
 
-def test_a_429_that_stays_is_given_up(ask: Asker, spoil: Spoil) -> None:
+@pytest.mark.proves("429-nothing", sees="where it stays so, the slot fails: “too many requests this minute”")
+def test_a_429_that_stays_is_given_up(ask: Asker, spoil: Spoil, said: Said) -> None:
     spoil("status", status=429, body="")
     answer = ask("coins", bounds=replace(QUICK, unsaid_wait_s=0.01))
+    said(answer.error)
     assert type(answer.error) is RateLimitedError
     assert answer.requests == 5
 
 
+@pytest.mark.proves("429-storm", sees="nothing: a worker that was not told waits as well")
 def test_one_429_keeps_all_workers_quiet(ask: Asker, spoil: Spoil) -> None:
     spoil("status", "/positions/coins", count=1, status=429, body={"retry_after": 0.5})
     spoil("slow", "/positions/heatmap", count=1, delay_s=0.1)
@@ -293,6 +326,7 @@ def test_one_429_keeps_all_workers_quiet(ask: Asker, spoil: Spoil) -> None:
     assert other.seconds >= 0.5
 
 
+@pytest.mark.proves("429-storm", sees="nothing: one limiter keeps all workers quiet, and everybody gets its data")
 def test_a_storm_of_429_ends_with_everybodys_data(ask: Asker, spoil: Spoil) -> None:
     spoil("status", count=8, status=429, body={"retry_after": 0.1})
     answers = ask.together([("segments", "")] * 12)
@@ -344,6 +378,8 @@ SPENT: dict[str, tuple[int, Any]] = {
 }
 
 
+@pytest.mark.proves("402", sees="one request, and none after it")
+@pytest.mark.proves("429-day", sees="one request, and none after it")
 @pytest.mark.parametrize("case", SPENT, ids=str)
 def test_a_spent_quota_is_never_asked_again(ask: Asker, spoil: Spoil, case: str) -> None:
     status, body = SPENT[case]
@@ -358,6 +394,15 @@ def test_a_wrong_token_is_refused_and_not_told(ask: Asker, caplog: pytest.LogCap
     assert type(answer.error) is TokenError
     assert "not-the-token" not in str(answer.error) + caplog.text
     assert answer.requests == 1
+
+
+def test_a_refused_token_is_not_shown_again_by_those_who_wait(ask: Asker, tmp_path: Path) -> None:
+    turns = Budget(tmp_path / "budget.sqlite", Plan("own", per_day=1000, per_minute=0), SystemClock())
+    answers = ask.together([("segments", "")] * 40, turns=turns, token=SecretStr("not-the-token"), connections=4)
+    assert {type(answer.error) for answer in answers} == {TokenError, NotAskedError}
+    assert sum(answer.requests for answer in answers) <= 4
+    assert turns.left().today == 1000 - sum(answer.requests for answer in answers)
+    assert all("not asked: the token is not accepted" in str(a.error) for a in answers if type(a.error) is NotAskedError)
 
 
 def test_errors_do_not_repeat_what_the_provider_echoes(ask: Asker, spoil: Spoil, provider: Sandbox) -> None:

@@ -17,6 +17,7 @@ from tests.integration.conftest import NOON, Answer, Asker
 
 Spoil = Callable[..., Any]
 Sent = Callable[[str], bytes]
+Said = Callable[..., None]
 MARKET = replace(BY_NAME["market_metrics"], page_limit=10)
 START = (NOON - (MARKET.lookback or timedelta())).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 RISK = replace(BY_NAME["liquidation_risk"], page_limit=1)
@@ -51,16 +52,33 @@ ENDLESS: dict[str, tuple[str, dict[str, Any], int, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", ENDLESS, ids=str)
-def test_pages_without_end_are_noticed(ask: Asker, spoil: Spoil, case: str) -> None:
+# Which fault a case of `ENDLESS` is, where it is one of the register.
+NAMED = {
+    "the cursor stays": ("cursor-repeats", "page 2 leads back to a page already read"),
+    "the cursor cycles": ("cursor-cycles", "page 3 leads back to a page already read"),
+    "the rows stay under new cursors": ("pages-repeat", "page 2 has the rows of a page already read"),
+    "there is more and no cursor": ("has-more-contradicts", "the answer says that there is more and gives no cursor"),
+}
+
+
+def endless(case: str) -> Any:
+    fault, says = NAMED.get(case, ("", ""))
+    return pytest.param(case, marks=[pytest.mark.proves(fault, sees=f"the slot fails: “{says}”")] if fault else [])
+
+
+@pytest.mark.parametrize("case", [endless(case) for case in ENDLESS], ids=str)
+def test_pages_without_end_are_noticed(ask: Asker, spoil: Spoil, said: Said, case: str) -> None:
     kind, given, requests, word = ENDLESS[case]
     spoil(kind, "/position-metrics/general", **given)
     answer = ask(MARKET)
+    said(answer.error)
     assert type(answer.error) is PagingError
     assert word in str(answer.error)
     assert answer.requests == requests
 
 
+@pytest.mark.proves("cursor-null", sees="nothing: it is the end of the pages")
+@pytest.mark.proves("cursor-empty", sees="nothing: it is the end of the pages")
 @pytest.mark.parametrize("cursor", [None, ""], ids=["null", "empty"])
 def test_a_cursor_that_is_nothing_ends_the_pages(
     ask: Asker, spoil: Spoil, whole: list[dict[str, Any]], cursor: str | None
@@ -71,6 +89,7 @@ def test_a_cursor_that_is_nothing_ends_the_pages(
     assert answer.requests == 2
 
 
+@pytest.mark.proves("has-more-contradicts", sees="where the answer denies that there is more, its cursor counts")
 def test_the_cursor_counts_where_the_answer_denies_that_there_is_more(
     ask: Asker, spoil: Spoil, whole: list[dict[str, Any]]
 ) -> None:
@@ -78,6 +97,7 @@ def test_the_cursor_counts_where_the_answer_denies_that_there_is_more(
     assert rows(ask(MARKET)) == whole
 
 
+@pytest.mark.proves("pages-overlap", sees="nothing: repeated rows are kept raw and count once")
 def test_rows_repeated_at_a_page_edge_are_kept_and_none_is_lost(ask: Asker, spoil: Spoil, whole: list[dict[str, Any]]) -> None:
     spoil("overlap", name="metrics", rows=2)
     found = rows(ask(MARKET))
@@ -152,11 +172,16 @@ def test_pages_of_one_snapshot_are_put_together(ask: Asker, sent: Sent) -> None:
     assert {row["snapshotTs"] for row in found} == {"2026-03-26T11:55:00.000Z"}
 
 
-def test_a_snapshot_that_moves_between_pages_is_noticed(ask: Asker, spoil: Spoil) -> None:
+@pytest.mark.proves(
+    "pages-snapshot-moves",
+    sees="the slot fails: “the snapshot moved between pages: 2026-03-26T11:55:00.000Z”",
+)
+def test_a_snapshot_that_moves_between_pages_is_noticed(ask: Asker, spoil: Spoil, said: Said) -> None:
     spoil("replace", after=1, old='"snapshotTs":"2026-03-26T11:55', new='"snapshotTs":"2026-03-26T12:00')
     ask.slot = NOON - timedelta(minutes=5)
     answer = ask(replace(ORDER_PAGES, page_limit=20), "BTC")
     assert type(answer.error) is PagingError
+    said(answer.error)
     assert "11:55" in str(answer.error)
     assert "12:00" in str(answer.error)
     assert answer.requests == 2
