@@ -9,11 +9,12 @@ DuckDB's own casts are kinder: they round `12.5` to a whole number, leave an off
 from __future__ import annotations
 
 SHOWN_CHARS = 60
+LARGEST = 1e30  # sums of more could be infinite
 AS_SENT = ("varchar", "json")
 WHOLE_NUMBER = r"-?\d+(\.0+)?"
 INSTANT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)"
 WORDS = {
-    "double": "not a finite number", "bigint": "not a whole number of at most 64 bits",
+    "double": f"not a number up to {LARGEST:g}", "bigint": "not a whole number of at most 64 bits",
     "timestamp": "not a time with its zone", "boolean": "neither true nor false",
 }  # fmt: skip
 
@@ -21,7 +22,7 @@ WORDS = {
 def value_of(text: str, kind: str) -> str:
     """The value that a text expression stands for, as SQL; null where it stands for none."""
     if kind == "double":
-        return f"case when isfinite(try_cast({text} as double)) then try_cast({text} as double) end"
+        return f"case when abs(try_cast({text} as double)) <= {LARGEST:g} then try_cast({text} as double) end"
     if kind == "bigint":
         return f"case when regexp_full_match({text}, '{WHOLE_NUMBER}') then try_cast({text} as bigint) end"
     if kind == "timestamp":

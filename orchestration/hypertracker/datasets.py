@@ -94,7 +94,7 @@ DATASETS: tuple[Dataset, ...] = (
         name="coins", number=17, path="/positions/coins", cadence=Cadence.QUARTER_HOUR,
         delivery=Delivery.INLINE, form=documented.COINS, dating=Dating.STATE,
         priority=1, description="Open positions of every coin: value and count, long and short.",
-        feeds=("dim_coin", "fct_coin_metrics"), identity=("coin",),
+        feeds=("dim_coin", "fct_coin_metrics"), identity=("coin",), adds_up=("totalValue", "totalValueLong", "totalValueShort"),
         shape=Records(required=("coin", "totalValue", "totalValueLong", "totalValueShort", "count", "countLong", "countShort")),
     ),
     Dataset(

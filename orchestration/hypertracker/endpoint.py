@@ -94,7 +94,8 @@ class Dataset:
     (the payload is kept as JSON documents) and `columns` (it becomes rows under the source's names, found under `rows_at`
     where they are not the payload itself) is set; a column may come as epoch milliseconds under its name in `epoch_aliases`.
 
-    No record or row may lack a value of `identity`: its key in the warehouse.
+    No record or row may lack a value of `identity`: its key in the warehouse. `adds_up` names a
+    figure and the parts it must be the sum of.
 
     `lookback` is how far before its slot a series asks; `settle_s` how long after the slot its payload is published.
     `window` is how far back an export reaches of itself. Where the quota is short, `priority` 1 (others rest on it) goes before 2
@@ -124,6 +125,7 @@ class Dataset:
     scope_column: str | None = None
     time_column: str | None = None
     identity: tuple[str, ...] = ()
+    adds_up: tuple[str, ...] = ()
     accept: str = "application/json"
     paging: Paging = Paging.NONE
     page_limit: int = PAGE_LIMIT
@@ -232,8 +234,13 @@ class Dataset:
 
     @staticmethod
     def _filled(path: str, parts: Mapping[str, str], slot: datetime) -> str:
-        words = {axis: quote(value, safe="") for axis, value in parts.items()}
+        words = {axis: _segment(value) for axis, value in parts.items()}
         return path.format(**words, slot=quote(iso_utc(slot), safe=""))
+
+
+def _segment(value: str) -> str:
+    """A value as one segment of a path; `.` and `..` would be taken for steps through it."""
+    return value.replace(".", "%2E") if value in (".", "..") else quote(value, safe="")
 
 
 def iso_utc(moment: datetime) -> str:

@@ -8,9 +8,9 @@ Numbers may come as text, as long as the text is a plain number; null stands for
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestration.hypertracker.forms import OPTIONAL, Form
@@ -19,6 +19,8 @@ from orchestration.hypertracker.shapes import ShapeError, align, instant
 NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,4})?")
 WHOLE_NUMBER = re.compile(r"-?\d{1,19}(\.0{1,30})?")
 SHOWN_CHARS = 60
+SUM_TOLERANCE = 1e-6  # as `assert_gross_is_long_plus_short` has it
+LARGEST = 1e30  # sums of more could be infinite, as `warehouse.readings` has it
 INT32, INT64 = 1 << 31, 1 << 63
 # Keys that models read as whole numbers of 64 and of 32 bits; `.id` is the id of the payload's own records.
 COUNTS = (
@@ -36,11 +38,21 @@ TABLES = (("columns", "data"), ("historySnapshotStructure", "history"))
 CONTAINERS: Mapping[str, type] = {"list": list, "object": dict}
 
 
-def check_values(pages: Sequence[Any], form: Form, identity: Sequence[str] = ()) -> None:
-    """Raises `ShapeError` where a value is not of the kind its key has in the form, or where a key of `identity` has none."""
-    kinds = _kinds_of(form)
+@dataclass(frozen=True)
+class _Rules:
+    """`kinds` by name; the keys that must have a value; the keys of a sum and its parts."""
+
+    kinds: Mapping[str, str]
+    identity: frozenset[str]
+    adds_up: Sequence[str]
+
+
+def check_values(pages: Sequence[Any], form: Form, identity: Sequence[str] = (), adds_up: Sequence[str] = ()) -> None:
+    """Raises `ShapeError` where a value is not of the kind its key has in the form, where a key of `identity` has none, and where
+    a record has all keys of `adds_up` and the first is not the sum of the others, to a millionth."""
+    rules = _Rules(_kinds_of(form), frozenset(identity), adds_up)
     for page in pages:
-        _check(page, "", "", kinds, frozenset(identity))
+        _check(page, "", "", rules)
 
 
 def _kinds_of(form: Form) -> Mapping[str, str]:
@@ -53,45 +65,55 @@ def _kinds_of(form: Form) -> Mapping[str, str]:
     return kinds | whole | {name: "index" for name in INDEXES if name.rpartition(".")[2] in kinds or name in BELOW}
 
 
-def _check(value: Any, parent: str, name: str, kinds: Mapping[str, str], identity: frozenset[str]) -> None:
-    kind = kinds.get(f"{parent}.{name}") or kinds.get(name, "")
+def _check(value: Any, parent: str, name: str, rules: _Rules) -> None:
+    kind = rules.kinds.get(f"{parent}.{name}") or rules.kinds.get(name, "")
     if isinstance(value, dict):
         _refuse_unless(kind in ("", "object"), value, name, kind)
-        _check_object(value, name, kinds, identity)
+        _check_object(value, name, rules)
     elif isinstance(value, list):
         _refuse_unless(kind in ("", "list", "object", "index"), value, name, kind)
         for inner in value:
             if isinstance(inner, dict):
-                _check_object(inner, name, kinds, identity)
+                _check_object(inner, name, rules)
             elif kind == "index" or isinstance(inner, list):
-                _check(inner, parent, name, kinds, identity)
+                _check(inner, parent, name, rules)
     elif value is None:
-        if name in identity:
+        if name in rules.identity:
             raise ShapeError(f"a record has no {name}")
     elif kind:
         _refuse_unless(_is(value, kind, name), value, name, kind)
 
 
-def _check_object(value: Mapping[str, Any], name: str, kinds: Mapping[str, str], identity: frozenset[str]) -> None:
-    if "segment" in identity and name == "segment" and value.get("id") is None:
+def _check_object(value: Mapping[str, Any], name: str, rules: _Rules) -> None:
+    if "segment" in rules.identity and name == "segment" and value.get("id") is None:
         raise ShapeError("a segment has no id")
     table = next(((columns, rows) for columns, rows in TABLES if columns in value and rows in value), ())
     for key, inner in value.items():
         if key not in table:
-            _check(inner, name, key, kinds, identity)
+            _check(inner, name, key, rules)
+    if rules.adds_up and all(value.get(key) is not None for key in rules.adds_up):
+        _check_sum(value, *rules.adds_up)
     if table:
-        _check_table(value[table[0]], value[table[1]], kinds, identity)
+        _check_table(value[table[0]], value[table[1]], rules)
 
 
-def _check_table(columns: Any, rows: Any, kinds: Mapping[str, str], identity: frozenset[str]) -> None:
+def _check_table(columns: Any, rows: Any, rules: _Rules) -> None:
     if not (isinstance(columns, list) and isinstance(rows, list)):
         raise ShapeError("columns and their values are no two lists")
     is_one_row = not any(isinstance(row, list) for row in rows)
     names = align([str(name) for name in columns], [rows] if is_one_row and rows else rows)
+    # A lone row is of figures, whatever they are called.
+    rules = replace(rules, kinds=dict.fromkeys(names, "number")) if is_one_row else rules
     for row in [rows] if is_one_row else rows:
         for name, value in zip(names, row, strict=False):
-            _refuse_unless(not isinstance(value, dict | list), value, name, kinds.get(name, "value"))
-            _check(value, "", name, {**kinds, name: "number"} if is_one_row else kinds, identity)
+            _refuse_unless(not isinstance(value, dict | list), value, name, rules.kinds.get(name, "value"))
+            _check(value, "", name, rules)
+
+
+def _check_sum(record: Mapping[str, Any], whole: str, *parts: str) -> None:
+    total, summed = float(record[whole]), sum(float(record[part]) for part in parts)
+    if abs(total - summed) > SUM_TOLERANCE * max(1.0, abs(total)):
+        raise ShapeError(f"{whole} is {total:g}, but {' and '.join(parts)} are {summed:g} together")
 
 
 def _is(value: Any, kind: str, name: str) -> bool:
@@ -107,7 +129,7 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return False
     try:
-        return (not isinstance(value, str) or NUMBER.fullmatch(value) is not None) and math.isfinite(float(value))
+        return (not isinstance(value, str) or NUMBER.fullmatch(value) is not None) and abs(float(value)) <= LARGEST
     except OverflowError:
         return False
 
@@ -122,8 +144,9 @@ def _is_whole(value: Any, bound: int) -> bool:
 
 def _refuse_unless(is_good: bool, value: Any, name: str, kind: str) -> None:
     words = {
-        "number": "a finite number", "count": "a whole number of at most 64 bits", "index": "a whole number of at most 32 bits",
-        "text": "text", "boolean": "true or false", "list": "a list", "object": "an object",
+        "number": f"a number up to {LARGEST:g}", "count": "a whole number of at most 64 bits",
+        "index": "a whole number of at most 32 bits", "text": "text", "boolean": "true or false", "list": "a list",
+        "object": "an object",
     }  # fmt: skip
     if not is_good:
         raise ShapeError(f"{name or 'the payload'} is not {words.get(kind, 'a single value')}: {str(value)[:SHOWN_CHARS]}")
