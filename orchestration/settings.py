@@ -148,8 +148,10 @@ class Settings(BaseSettings):
     @field_validator("coins")
     @classmethod
     def _known_wish(cls, value: str) -> str:
-        if not _names(value) or (value.startswith("top:") and not re.fullmatch(r"top:[1-9]\d*", value)):
-            raise ValueError(f"is {value!r}; it is `all`, `top:20` or a list such as `BTC,ETH,xyz:GOLD`")
+        if not _coin_names(value) or (value.startswith("top:") and not re.fullmatch(r"top:[1-9]\d*", value)):
+            raise ValueError(
+                f"is {value!r}; it is `all`, `top:20` or a list such as `BTC,ETH,xyz:GOLD` (a name with a comma in quotes)"
+            )
         return value
 
     @field_validator("datasets")
@@ -195,7 +197,7 @@ class Settings(BaseSettings):
             return universe
         if self.coins.startswith("top:"):
             return universe[: int(self.coins.removeprefix("top:"))]
-        return _names(self.coins)
+        return _coin_names(self.coins)
 
     def wanted_every(self, dataset: str) -> timedelta:
         """How fresh a dataset is wanted; zero where it is wanted as often as the plan affords."""
@@ -293,6 +295,13 @@ def _wanted_intervals(value: str) -> dict[str, timedelta]:
             raise ValueError(f"names unknown dataset {dataset}; known are {', '.join(BY_NAME)}")
         wanted[dataset] = parse_interval(interval)
     return wanted
+
+
+def _coin_names(value: str) -> list[str]:
+    """The names of a list; one that holds a comma, or blanks at an end, stands in double quotes, with its own quotes doubled."""
+    parts = [part.strip() for part in re.findall(r'\s*("(?:[^"]|"")*"\s*(?=,|$)|[^,]*)(?:,|$)', value)]
+    quoted = [len(part) > 1 and part[0] == part[-1] == '"' for part in parts]
+    return [part[1:-1].replace('""', '"') if is_quoted else part for part, is_quoted in zip(parts, quoted, strict=True) if part]
 
 
 def _names(value: str) -> list[str]:

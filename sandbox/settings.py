@@ -50,8 +50,8 @@ class SandboxSettings:
     missing, in count and value: 17, 20, 6, 5, the newest row of 7 and 8, a row of the file of 16, 3, every row of 18 and
     of 21, `rowCount` of 28, and an order of the file of 12 missing or given twice.
 
-    `drift` is what changes about coins, cohorts and past values while time passes, `shapes` the
-    form of answers that the contract leaves open.
+    `drift` is what changes about coins, cohorts and past values while time passes, `shapes` the form of answers that the
+    contract leaves open. The last coins are called `coin_names`, where there are any.
     """
 
     coins: int = 12
@@ -76,13 +76,16 @@ class SandboxSettings:
     silent_dexes: tuple[str, ...] = ()
     planted_error: str = ""
     planted_coin: str = "BTC"
+    coin_names: tuple[str, ...] = ()
     drift: tuple[Drift, ...] = ()
     shapes: Shapes = field(default_factory=Shapes)
 
     def __post_init__(self) -> None:
         """Refuse settings that no market can be made of."""
-        if self.coins < 1 or self.positions < self.coins or self.orders < self.coins:
-            raise ValueError("a sandbox needs at least 1 coin, and 1 position and 1 order a coin")
+        if self.coins < max(1, len(self.coin_names)) or self.positions < self.coins or self.orders < self.coins:
+            raise ValueError(
+                "a sandbox needs at least 1 coin, all that have a name among them, and 1 position and 1 order a coin"
+            )
         if self.start.tzinfo is None:
             raise ValueError("start must carry a time zone")
         if self.speed <= 0:

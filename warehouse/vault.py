@@ -266,12 +266,15 @@ class Vault:
 
     def latest(self, dataset: str, scope: str = "") -> FetchRecord | None:
         """The record of the newest payload received for a dataset and scope, or None."""
+        return next(self.received(dataset, scope), None)
+
+    def received(self, dataset: str, scope: str = "") -> Iterator[FetchRecord]:
+        """The records of the payloads received for a dataset and scope, newest slot first."""
         for day in sorted((self.root / dataset).glob("*-*-*"), reverse=True):
             for path in sorted(day.glob("*.json"), reverse=True):
                 record = self._read(path)
                 if record and record.outcome == "received" and record.scope == scope:
-                    return record
-        return None
+                    yield record
 
     def pending_file(self, fetch_id: str) -> Path:
         return self._pending / f"{fetch_id}.json"

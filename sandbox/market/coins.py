@@ -87,11 +87,11 @@ class CoinTable:
         return shares
 
 
-def make_coins(count: int, seed: int) -> CoinTable:
-    """Make the first `count` coins: the known names, then generated ones."""
+def make_coins(count: int, seed: int, given: tuple[str, ...] = ()) -> CoinTable:
+    """Make the first `count` coins: the known names, then generated ones, then those that are `given`."""
     random = np.random.default_rng([seed, 11])
-    names = list(KNOWN_COINS)[:count]
-    names += _generated_names(count - len(names), set(names), random)
+    names = list(KNOWN_COINS)[: count - len(given)]
+    names += [*_generated_names(count - len(names) - len(given), {*names, *given}, random), *given]
     prices = np.array([KNOWN_COINS.get(name) or float(10 ** random.uniform(-2.5, 2.5)) for name in names])
     weight = 1.0 / np.arange(1, count + 1) ** 0.95
     weight[_MAJORS : len(KNOWN_COINS)] *= _TRAP_WEIGHT

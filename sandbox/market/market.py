@@ -33,7 +33,7 @@ class Market(WalletTruth):
         """Generate the market; history reaches back to 2025-04-01 and at least 40 days before `start`."""
         seed = settings.seed
         self.settings = settings
-        self.coins = make_coins(settings.coins, seed)
+        self.coins = make_coins(settings.coins, seed, settings.coin_names)
         self.codes = {name: code for code, name in enumerate(self.coins.names)}
         self.states = StateTimes(seed, to_ms(min(EPOCH, settings.start - _HISTORY)))
         self.listings = Listings(settings.drift, self.codes, self.states)
