@@ -18,8 +18,9 @@ import duckdb
 from orchestration.hypertracker.errors import BadRequestError, ForbiddenError, HyperTrackerError
 from warehouse.ledger import Refusals, refusals
 
-FIRST_PAUSE = timedelta(hours=1)
-LONGEST_PAUSE = timedelta(days=1)
+# A little less than an hour and a day, so that the slot after so long is asked for.
+FIRST_PAUSE = timedelta(minutes=55)
+LONGEST_PAUSE = timedelta(hours=23)
 LOOKED_BACK = timedelta(days=3)
 PAUSING = (BadRequestError, ForbiddenError)
 

@@ -179,7 +179,7 @@ class Gauntlet:
 
 
 @contextmanager
-def gauntlet(folder: Path) -> Iterator[Gauntlet]:
+def gauntlet(folder: Path, datasets: Sequence[str] = tuple(SCOPES)) -> Iterator[Gauntlet]:
     """A market and two empty folders; retries do not wait."""
     sizes = SandboxSettings(coins=4, positions=150, orders=120, seed=11, start=BEGIN, clock="manual")
     stamina.set_testing(True, attempts=5)
@@ -191,7 +191,7 @@ def gauntlet(folder: Path) -> Iterator[Gauntlet]:
             Pipeline(
                 load_settings(
                     api_url=sandbox.api_url, api_token_file=token_file, coins=",".join(COINS), plan=PLAN, freshness="30min",
-                    datasets=",".join(SCOPES), data_dir=folder / name,
+                    datasets=",".join(datasets), data_dir=folder / name,
                 ),
                 clock,
             )
