@@ -5,6 +5,7 @@ The files themselves belong to the endpoint modules, their serving to `sandbox.s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ def link(
     core = exchange.core
     kept = (exchange.path.rpartition("/")[2], key)
     life_s = core.settings.link_life_s * life_factor
-    return core.links.issue(unquote(exchange.path) + suffix, content_type, lambda: core.bodies.get(kept, render), life_s)
+    return core.links.issue(_file_name(exchange.path) + suffix, content_type, lambda: core.bodies.get(kept, render), life_s)
 
 
 def redirect(
@@ -44,3 +45,8 @@ def redirect(
 def download(url: str) -> Reply:
     """Answer 200 with the link in JSON (delivery kind U)."""
     return json_reply({"downloadUrl": url})
+
+
+def _file_name(path: str) -> str:
+    """Name a file after a request; a coin with slashes, or of dots alone, stays encoded, as it would be other folders."""
+    return path if re.search("%2[EF]", path) else unquote(path)

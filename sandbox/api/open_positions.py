@@ -88,8 +88,14 @@ def render(market: Market, state: int, code: int, foreign_share: float) -> bytes
     rows = _rows(market, snapshot, _places(market, snapshot, code, foreign_share))
     if market.settings.shapes.open_positions == "json":
         return to_json([dict(zip(HEADER.split(","), row, strict=True)) for row in rows])
-    lines = (_ROW % row for row in rows)
+    cells = {name: _cell(name) for code, coin in enumerate(market.coins.names) for name in (coin, market.coins.dex(code))}
+    lines = (_ROW % (*row[:2], cells[str(row[2])], row[3], cells[str(row[4])], *row[5:]) for row in rows)
     return "\n".join([HEADER, *lines, ""]).encode()
+
+
+def _cell(text: str) -> str:
+    """Quote text that would be more than one cell, or another one."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set('",\r\n') else text
 
 
 def _places(market: Market, snapshot: Snapshot, code: int, foreign_share: float) -> Array:
