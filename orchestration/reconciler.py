@@ -1,8 +1,9 @@
 """What lost processes leave behind in Dagster, put right.
 
 A run that was under way when its process died stays started and holds its pool slots for ever, and so blocks every later run.
-`free_lost_runs` is for boot, before the daemon starts, and only then: it cannot tell a lost run from a live one. Runs in a
-process of their own (`htw poll`) hold a lock file each as long as they live, so that those that died are known at any time.
+`free_lost_runs` is for boot, before the daemon starts, and only then: it cannot tell a lost run of a daemon from a live one.
+Runs in a process of their own (`htw poll`) hold a lock file each as long as they live, so that those that died are known at any
+time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def free_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     """Fail every run left under way, free its slots, and give the pools their limit. The ids of the runs; may be called again."""
     for pool in POOLS:
         instance.event_log_storage.set_concurrency_slots(pool, 1)
-    lost = instance.get_runs(filters=dg.RunsFilter(statuses=UNDER_WAY))
+    under_way = instance.get_runs(filters=dg.RunsFilter(statuses=UNDER_WAY))
+    lost = [run for run in under_way if not _is_alive(_signs(instance) / run.run_id)]
     for run in lost:
         _end(instance, run)
     return [run.run_id for run in lost]
@@ -32,7 +34,7 @@ def free_lost_runs(instance: dg.DagsterInstance) -> list[str]:
 @contextlib.contextmanager
 def live_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Hold the sign of life of a run in this process, after ending the runs of those that died. Leaves no run under way."""
-    folder = Path(instance.root_directory) / LIVE_FOLDER
+    folder = _signs(instance)
     folder.mkdir(parents=True, exist_ok=True)
     _end_dead_runs(instance, folder)
     sign = folder / run_id
@@ -40,6 +42,21 @@ def live_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
         yield
         _end_if_under_way(instance, run_id)
         sign.unlink(missing_ok=True)
+
+
+def _signs(instance: dg.DagsterInstance) -> Path:
+    return Path(instance.root_directory) / LIVE_FOLDER
+
+
+def _is_alive(sign: Path) -> bool:
+    """Whether a process holds the sign of life of its run."""
+    if not sign.exists():
+        return False
+    try:
+        with FileLock(sign, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def _end_dead_runs(instance: dg.DagsterInstance, folder: Path) -> None:

@@ -21,11 +21,14 @@ from typing import NoReturn
 from orchestration.reconciler import free_lost_runs
 from orchestration.runs import dagster_instance
 from orchestration.settings import Settings
+from orchestration.sole import sole_for_good
+from warehouse.connection import WarehouseLockedError
 
 GRACE_S = 10.0
 LOOK_EVERY_S = 0.5
 LOOPBACK = "127.0.0.1"
 MODULE = "orchestration.definitions"
+DAEMON = "daemon"
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,26 @@ def dagster_services(settings: Settings, host: str, port: int) -> list[Service]:
     environment = {"DAGSTER_HOME": str(settings.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "1"}
     script = [sys.executable, "-m"]
     return [
-        Service("daemon", [*script, "dagster._daemon", "run", "-m", MODULE], environment),
+        Service(DAEMON, [*script, "dagster._daemon", "run", "-m", MODULE], environment),
         Service("webserver", [*script, "dagster_webserver", "-m", MODULE, "-h", host, "-p", str(port)], environment),
     ]
 
 
-def prepare_home(settings: Settings) -> list[str]:
-    """Make Dagster's home ready for a daemon that is about to start; the runs an earlier stop cut off."""
+def prepare_home(settings: Settings) -> tuple[int, list[str]]:
+    """Make Dagster's home ready for a daemon that is about to start: a descriptor that keeps other daemons away for as long as
+    one that inherits it lives, and the runs that an earlier stop cut off.
+
+    Raises `WarehouseLockedError` where the data folder has a daemon.
+    """
+    lock_file = settings.data_dir / "daemon.lock"
+    lock = sole_for_good(lock_file)
+    if lock is None:
+        raise WarehouseLockedError(
+            f"{settings.data_dir} has a daemon already (process {lock_file.read_text()})",
+            "stop it first, or set another HTW_DATA_DIR",
+        )
     with dagster_instance(settings.dagster_home) as instance:
-        return free_lost_runs(instance)
+        return lock, free_lost_runs(instance)
 
 
 def become(service: Service) -> NoReturn:
@@ -73,12 +87,15 @@ def free_port() -> int:
 
 
 def supervise(services: Sequence[Service], settings: Settings, say: Callable[[str], None]) -> int:
-    """Run services until one ends or a signal asks to stop; then end all. 0 after a signal, 1 when a service died."""
-    lost = prepare_home(settings)
+    """Run services until one ends or a signal asks to stop; then end all. 0 after a signal, 1 when a service died.
+
+    Raises `WarehouseLockedError` where the data folder has a daemon.
+    """
+    lock, lost = prepare_home(settings)
     if lost:
         say(f"{len(lost)} runs that an earlier stop cut off were marked failed")
     stop = _stop_flag()
-    children = {service.name: _start(service) for service in services}
+    children = {service.name: _start(service, [lock] if service.name == DAEMON else []) for service in services}
     try:
         while not stop:
             dead = [name for name, child in children.items() if child.poll() is not None]
@@ -91,13 +108,15 @@ def supervise(services: Sequence[Service], settings: Settings, say: Callable[[st
         _end(list(children.values()))
 
 
-def _start(service: Service) -> subprocess.Popen[bytes]:
+def _start(service: Service, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
     def default_signals() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     environment = {**os.environ, **service.environment}
-    return subprocess.Popen(service.command, env=environment, preexec_fn=default_signals, start_new_session=True)
+    return subprocess.Popen(
+        service.command, env=environment, preexec_fn=default_signals, start_new_session=True, pass_fds=descriptors
+    )
 
 
 def _stop_flag() -> list[int]:

@@ -104,6 +104,7 @@ def test_the_next_run_frees_what_a_killed_one_held(instance: dg.DagsterInstance,
         assert slots_taken(instance) == 1
         with live_run(instance, "another"):
             assert status(instance, RUN_ID) is dg.DagsterRunStatus.STARTED, "it lives"
+        assert free_lost_runs(instance) == [], "a daemon that starts leaves it alone"
         child.kill()
         child.wait()
     with live_run(instance, "another"):
