@@ -1,0 +1,15 @@
+"""How hard hypothesis tries: little in `make test`, more with HTW_EXAMPLES=long (soak). CI tries the same examples at every run."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+UNHURRIED = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=bool(os.environ.get("CI")))
+settings.register_profile("quick", UNHURRIED, max_examples=25)
+settings.register_profile("long", UNHURRIED, max_examples=500)
+
+
+def pytest_configure() -> None:
+    settings.load_profile("long" if os.environ.get("HTW_EXAMPLES") == "long" else "quick")
