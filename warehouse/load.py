@@ -29,6 +29,7 @@ from warehouse.vault import COPY_CHUNK_BYTES, Part, Vault, VaultError
 
 SNAPSHOT_MARK = 7  # where Origin's snapshot time stands among the statement's parameters
 PEEK_BYTES = 1 << 16
+LONGEST_LINE_BYTES = 1 << 20
 COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
 BOM, UTF16_BOMS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 MOST_CHARS_A_VALUE = 1 << 27
@@ -110,6 +111,8 @@ def insert_rows(
     if is_json and not present:
         return RowCounts(0, 0, None)
     _check_columns(table, source, present)
+    if not is_json:
+        _check_lines(vault, parts)
     with _readable(vault, parts, is_json) as (paths, compression), _content_refused():
         relation = _json_relation(table, source, present) if is_json else _csv_relation(present)
         statement = _insert_statement(table, source, relation, present)
@@ -283,6 +286,17 @@ def _count(connection: duckdb.DuckDBPyConnection, table: RawTable, source: RowsS
     if row[2] != row[3]:
         raise LoadError(f"rows of two snapshots in one payload: {row[2]} and {row[3]}")
     return RowCounts(row[0], row[1], row[2].replace(tzinfo=UTC) if row[2] else None)
+
+
+def _check_lines(vault: Vault, parts: Sequence[Part]) -> None:
+    """DuckDB's reader leaves out a last line that is longer than its buffers, and says nothing."""
+    for part in parts:
+        with vault.open(part) as stream:
+            while chunk := stream.read(LONGEST_LINE_BYTES):
+                if len(chunk) == LONGEST_LINE_BYTES and b"\n" not in chunk and b"\r" not in chunk:
+                    raise LoadError(
+                        f"one line is longer than {LONGEST_LINE_BYTES:,} bytes: {chunk[:60].decode('utf-8', 'replace')}"
+                    )
 
 
 def _peek(vault: Vault, part: Part) -> str:
