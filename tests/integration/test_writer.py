@@ -17,6 +17,7 @@ from sandbox import SandboxSettings, running_sandbox
 from tests.integration.processes import Htw, python_process
 from warehouse.connection import (
     DamagedFileError,
+    WarehouseError,
     WarehouseLockedError,
     connect,
     left_holder,
@@ -48,14 +49,22 @@ POSITIONS = "select count(*) as positions, count(distinct snapshot_at) as snapsh
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
-    settings = load_settings(api_url="http://127.0.0.1:1", data_dir=tmp_path / "data", warehouse_url=None)
+    return pipeline_of(tmp_path / "data")
+
+
+@pytest.fixture
+def fetched(pipeline: Pipeline, samples: Path) -> FetchRecord:
+    return fetched_by(pipeline, samples)
+
+
+def pipeline_of(data_dir: Path) -> Pipeline:
+    settings = load_settings(api_url="http://127.0.0.1:1", data_dir=data_dir, warehouse_url=None)
     pipeline = Pipeline(settings, SteppedClock(lambda: SLOT + timedelta(hours=1), lambda _: None))
     pipeline.vault.create()
     return pipeline
 
 
-@pytest.fixture
-def fetched(pipeline: Pipeline, samples: Path) -> FetchRecord:
+def fetched_by(pipeline: Pipeline, samples: Path) -> FetchRecord:
     """One fetch of open positions, in the vault and not loaded."""
     with pipeline.vault.new_body("open_positions", SLOT, ".csv") as body:
         body.write((samples / "positions_open_coin_BTC.csv").read_bytes())
@@ -186,9 +195,7 @@ def fill(folder: Path, left_kib: int) -> Path:
 
 
 @pytest.mark.long
-@pytest.mark.proves(
-    "disk-full", sees="“the disk is full (HTW_DATA_DIR); free some space”; readers keep what they had"
-)
+@pytest.mark.proves("disk-full", sees="“the disk is full (HTW_DATA_DIR); free some space”; readers keep what they had")
 def test_a_full_disk_is_told_and_nothing_is_half_visible(small_disk: Path, said: Callable[..., None]) -> None:
     with running_sandbox(SandboxSettings(coins=4, positions=6000, orders=100)) as sandbox:
         htw = Htw(sandbox.api_url, sandbox.token, small_disk / "data")
@@ -208,6 +215,19 @@ def test_a_full_disk_is_told_and_nothing_is_half_visible(small_disk: Path, said:
         assert again.returncode == 0, again
         after = query(published, POSITIONS)
     assert after["positions"][0] > before["positions"][0]
+
+
+@pytest.mark.proves("disk-read-only", sees="“cannot be written”; “see that HTW_DATA_DIR can be read and written”")
+def test_a_read_only_disk_is_told_and_nothing_is_lost(small_disk: Path, samples: Path, said: Callable[..., None]) -> None:
+    pipeline = pipeline_of(small_disk / "data")
+    fetched = fetched_by(pipeline, samples)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(WarehouseError) as caught:
+        pipeline.load([fetched])
+    said(caught.value)
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    (outcome,) = pipeline.load()
+    assert outcome.judgement.verdict is Verdict.LOADED
 
 
 def test_those_who_wait_differently_share_one_lock(tmp_path: Path) -> None:
