@@ -164,7 +164,7 @@ def test_a_poll_that_failed_is_tried_again_while_its_slot_is_in_force(day: Day, 
     market = Market(day, tmp_path, datasets="liquidation_risk")
     slot = BEGIN + timedelta(hours=2)
     market.at(slot + timedelta(seconds=5))
-    market.day.sandbox.faults.add(Fault("status", path="/liquidation-risk", status=400))
+    market.day.sandbox.faults.add(Fault("status", path="/liquidation-risk", status=503))
     market.poll(slot, ("liquidation_risk",))
     market.day.sandbox.faults.clear()
     assert not [errand for errand in healing(market.pipeline) if errand.dataset == "liquidation_risk"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -121,6 +122,11 @@ def test_every_rule_was_tried_within_one_state(broken_rules: pd.DataFrame) -> No
     )
 
 
+@pytest.mark.proves(
+    "cut-at-line-end",
+    sees="where the announced length agrees and no count is declared, the rows are loaded, and the reconciliation with the list "
+    "of coins says that they differ",
+)
 def test_a_broken_rule_names_both_values_and_both_payloads(broken_rules: pd.DataFrame) -> None:
     is_it = broken_rules["rule"] == "open_positions_equal_coins:position_count"
     counts = broken_rules[is_it & (broken_rules["verdict"] == "differs")].iloc[0]
@@ -129,14 +135,15 @@ def test_a_broken_rule_names_both_values_and_both_payloads(broken_rules: pd.Data
     assert counts["left_payload_id"] != counts["right_payload_id"]
 
 
-def test_a_history_file_short_of_its_declared_rows_is_incomplete(new_day: Any) -> None:
+@pytest.mark.proves("cut-at-line-end", sees="where a count is declared, the slot is incomplete: “the provider counts”")
+def test_a_history_file_short_of_its_declared_rows_is_incomplete(new_day: Any, said: Callable[..., None]) -> None:
     made: Day = new_day(coins="BTC", start=DAY + timedelta(days=3))
     made.sandbox.faults.add(Fault(kind="planted", path="open-positions/history"))
     slot = DAY + timedelta(days=2, hours=12)
     outcomes = made.pipeline.poll([BY_NAME["open_positions"]], slot)
     (outcome,) = [outcome for outcome in outcomes if outcome.record.dataset == "open_positions"]
     assert outcome.judgement.verdict.value == "incomplete"
-    assert "the provider counts" in outcome.judgement.reason
+    said(outcome.judgement.reason)
     made.sandbox.faults.clear()
     (healed,) = [o for o in made.pipeline.poll([BY_NAME["open_positions"]], slot) if o.record.dataset == "open_positions"]
     assert healed.judgement.verdict.value == "loaded"
