@@ -336,7 +336,12 @@ def _text(body: bytes) -> str:
 
 def _parsed(text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        raise ShapeError("half a character (a lone surrogate) in text") from None
     except ValueError as error:
         raise ShapeError(f"no JSON: {error}") from None
 

@@ -245,6 +245,8 @@ def _json_keys(first: str, rows_at: str | None) -> list[str]:
 
 
 def _check_columns(table: RawTable, source: RowsSource, present: Sequence[str]) -> None:
+    if any("\ud800" <= letter <= "\udfff" for letter in "".join(present)):
+        raise LoadError("half a character (a lone surrogate) in the name of a column")
     missing = [name for name in table.columns if name not in present and source.epoch_aliases.get(name) not in present]
     # SQL does not tell names apart by case.
     alike = [name.casefold() for name in present]

@@ -22,5 +22,6 @@
         versions.snapshot_at in (
             select recent.snapshot_at from {{ relation }} as recent where {{ is_new_load('recent._load_seq') }}
         )
-    qualify lag(versions.first_payload_id) over {{ heard }} is not null
+    -- Values heard at one instant contradict each other; none restates another.
+    qualify lag(versions.first_known_at) over {{ heard }} < versions.first_known_at
 {%- endmacro %}

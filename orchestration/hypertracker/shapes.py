@@ -172,13 +172,18 @@ class Anything:
 
 
 def times_of(columns: list[str], rows: Sequence[Any], required: Sequence[str]) -> list[datetime]:
-    """The time of every row of a columnar block. Raises `ShapeError` where a column of `required` is missing."""
+    """The time of every row of a columnar block. Raises `ShapeError` where a column of `required` is missing, and where rows of
+    one time differ."""
     names = align(columns, rows)
     missing = [name for name in required if name not in names]
     if missing:
         raise ShapeError(f"columns missing: {', '.join(missing)}; found {', '.join(names)}")
-    position = names.index(TIME_COLUMN)
-    return [instant(row[position], TIME_COLUMN) for row in rows]
+    position, seen = names.index(TIME_COLUMN), dict[datetime, Any]()
+    times = [instant(row[position], TIME_COLUMN) for row in rows]
+    for moment, row in zip(times, rows, strict=True):
+        if seen.setdefault(moment, row) != row:
+            raise ShapeError(f"two rows of {moment:%Y-%m-%d %H:%M:%S} differ")
+    return times
 
 
 def align(columns: list[str], rows: Sequence[Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How hard hypothesis tries: little in `make test`, more with HTW_EXAMPLES=long (soak). CI tries the same examples at every run."""
+"""How hard hypothesis tries: 25 examples, or 500 with HTW_EXAMPLES=long. CI tries the same examples at every run."""
 
 from __future__ import annotations
 

@@ -114,6 +114,9 @@ def told(columns: list[str], rows: list[list[Any]]) -> list[tuple[Any, ...]] | N
     kept = columns[1:] if columns[0] == "coin" and rows and len(rows[0]) == len(columns) - 1 else columns
     if not set(REQUIRED) <= set(kept) or any(len(row) != len(kept) for row in rows):
         return None
+    at = kept.index("timestamp")
+    if any(one != other for one in rows for other in rows if one[at] == other[at]):
+        return None
     return [tuple(dict(zip(kept, row, strict=True))[name] for name in REQUIRED) for row in rows]
 
 

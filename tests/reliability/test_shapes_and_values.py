@@ -457,8 +457,11 @@ CASES = (
         sees="the same value in the facts",
     ),
     Case("NUL in JSON", "order_snapshots", orders(cloid="a\0b"), rows=2, shows=ORDER.format("client_order_id"), value="a\0b"),
-    Case("half a character", "coins", coins(mood="\ud800"), "no low surrogate in string"),
+    Case("half a character", "coins", coins(mood="\ud800"), "half a character (a lone surrogate) in text"),
     Case("half a character in an order", "order_snapshots", orders(cloid="\ud800"), "no low surrogate in string"),
+    Case("half a character in a key", "coins", coins(**{"\ud800": 1}), "half a character (a lone surrogate) in text"),
+    Case("half a character in a column", "order_snapshots", orders(**{"\ud800": 1}), "in the name of a column"),
+    Case("a reading twice", "position_metrics_export", first_row(timestamp=EXPORT["data"][1][0]), "two rows of"),
     Case("no UTF-8", "coins", coins(swap(b"other", b"\xff\xfe")), "not UTF-8 text"),
     Case("no UTF-8 in a file", "open_positions", positions(swap(b"long", b"\xff\xfe")), "not utf-8 encoded"),
     Case("no UTF-8 in an order", "order_snapshots", orders(swap(b"Limit", b"\xff\xfe")), "invalid UTF-8"),
@@ -497,7 +500,7 @@ CASES = (
         "a line of three megabytes",
         "open_positions",
         positions(id="f" * 3_000_000),
-        "Maximum line size of 2000000 bytes exceeded",
+        "one line is longer than",
     ),
     # Numbers
     Case(
