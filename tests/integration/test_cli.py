@@ -155,6 +155,7 @@ def test_query_refuses_in_one_line(polled: Polled, tmp_path: Path) -> None:
     assert "hush" not in read.stdout + read.stderr
 
 
+@pytest.mark.proves("query-confined", sees="`htw query` refuses in a line")
 @pytest.mark.parametrize(
     ("sql", "words"),
     [

@@ -102,6 +102,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != STABLE_NAME)
 
 
+@pytest.mark.proves("bi-tool", sees="what it has open stays as it was; whoever opens it anew sees the newest version")
 def test_readers_see_the_old_version_or_the_new_one_across_ten_publishes(
     load_and_publish: Publish, folder: Path, tmp_path: Path
 ) -> None:

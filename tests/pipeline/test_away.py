@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -114,16 +115,19 @@ def test_what_is_missing_is_known_by_name_before_it_is_healed(before: pd.DataFra
             assert set(found["verdict"]) <= {"missed"}
 
 
-def test_everything_recoverable_is_there_and_the_rest_is_missed_and_says_why(healed: Folder) -> None:
+@pytest.mark.proves("away", sees="the rest is missed: “nothing asked for it: the schedules were not running”")
+def test_everything_recoverable_is_there_and_the_rest_is_missed_and_says_why(healed: Folder, said: Callable[..., None]) -> None:
     found = healed.coverage()
     missing = found[found["is_missing"]]
     assert not missing["recoverable_until"].notna().any()
     lost = {d.name for d in DATASETS if d.is_current_state and not d.past and d.window is None and slots_away(d.cadence)}
     assert set(missing["dataset"]) == lost
     assert set(missing["verdict"]) == {"missed"}
+    said(*missing["reason"])
     assert set(missing["reason"]) == {"nothing asked for it: the schedules were not running"}
 
 
+@pytest.mark.proves("slots-a-day", sees="each slot that was due has one verdict in `fct_slot_coverage`")
 def test_every_due_slot_has_one_verdict(healed: Folder) -> None:
     found = healed.coverage()
     assert not found.duplicated(["dataset", "scope", "slot"]).any()
@@ -136,6 +140,7 @@ def test_every_due_slot_has_one_verdict(healed: Folder) -> None:
         assert len(own) == due * len(dataset.scopes(COINS)), dataset.name
 
 
+@pytest.mark.proves("away", sees="what can still be had is healed, the facts are those of having been there")
 @pytest.mark.parametrize("fact", HAD)
 def test_facts_are_those_of_having_been_there(folders: tuple[Folder, Folder, Day], healed: Folder, fact: str) -> None:
     frames = [folder.rows(f"select * from marts.{fact} where {HAD[fact]}") for folder in (folders[0], healed)]

@@ -71,12 +71,14 @@ def test_the_sandbox_understands_its_arguments() -> None:
     assert SERVICES["sandbox"]["network_mode"] == "service:daemon"
 
 
+@pytest.mark.proves("loopback", sees="containers publish their ports on 127.0.0.1 only")
 @each_service
 def test_ports_are_bound_to_loopback_only(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
 
 
+@pytest.mark.proves("containers", sees="all capabilities dropped, no new privileges")
 @each_service
 def test_services_come_back_and_have_no_rights_to_spare(name: str) -> None:
     service = SERVICES[name]

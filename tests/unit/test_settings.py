@@ -63,6 +63,7 @@ def test_the_token_itself_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, 
     assert load_settings().access().token.get_secret_value() == "htk_other"
 
 
+@pytest.mark.proves("token-source", sees="a token file that went away is named, and nothing is sent")
 def test_a_token_file_that_went_away_is_named_and_no_other_token_is_sent(
     monkeypatch: pytest.MonkeyPatch, token_file: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_any_other_api_needs_one(monkeypatch: pytest.MonkeyPatch, url: str) -> N
     assert load_offline_settings().api_url == url
 
 
+@pytest.mark.proves("token-printed", sees="settings show `**********` for a token")
 def test_the_token_is_in_no_repr_and_no_message(monkeypatch: pytest.MonkeyPatch, token_file: Path) -> None:
     settings = load_settings(api_token=SECRET)
     from_file = load_settings(api_token_file=token_file)

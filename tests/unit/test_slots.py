@@ -15,16 +15,31 @@ from orchestration.planning.slots import Cadence, is_slot, slot_at, slots_betwee
 DAY = datetime(2026, 3, 29, tzinfo=UTC)
 
 
+@pytest.mark.proves("slots-a-day", sees="`htw status` counts 288, 96 and 12 slots for every UTC day")
+@pytest.mark.proves("leap-day", sees="nothing: 29 February has as many slots as any day")
+@pytest.mark.proves("year-end", sees="nothing: 31 December has as many slots as any day")
+@pytest.mark.proves("dst", sees="nothing: the days on which clocks are changed have as many slots as any")
 @pytest.mark.parametrize(
     ("cadence", "count"),
     [(Cadence.FIVE_MINUTES, 288), (Cadence.QUARTER_HOUR, 96), (Cadence.TWO_HOURS, 12), (Cadence.DAY, 1)],
     ids=str,
 )
-@pytest.mark.parametrize("day", [DAY, datetime(2028, 2, 29, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)], ids=str)
+@pytest.mark.parametrize(
+    "day",
+    [
+        DAY,
+        datetime(2026, 3, 8, tzinfo=UTC),
+        datetime(2026, 11, 1, tzinfo=UTC),
+        datetime(2028, 2, 29, tzinfo=UTC),
+        datetime(2026, 12, 31, tzinfo=UTC),
+    ],
+    ids=str,
+)
 def test_every_utc_day_has_the_same_slots(cadence: Cadence, count: int, day: datetime) -> None:
     assert len(list(slots_between(cadence, day, day + timedelta(days=1)))) == count
 
 
+@pytest.mark.proves("odd-zone", sees="a local time is the slot of its UTC time")
 def test_a_local_time_falls_into_its_utc_slot() -> None:
     moment = datetime(2026, 3, 29, 3, 7, tzinfo=ZoneInfo("America/St_Johns"))
     assert slot_at(Cadence.QUARTER_HOUR, moment) == datetime(2026, 3, 29, 5, 30, tzinfo=UTC)
