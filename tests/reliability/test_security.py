@@ -167,7 +167,7 @@ def test_a_poll_writes_nothing_outside_its_data_folder() -> None:
     with running_sandbox(SandboxSettings(coins=2, positions=60, orders=30)) as sandbox, TemporaryDirectory() as folder:
         data = Path(folder)
         result = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", inspect.cleandoc(READ_ONLY_ROOT), "sh", str(REPOSITORY), str(data), sys.executable],
+            ["unshare", "--mount", "sh", "-c", inspect.cleandoc(READ_ONLY_ROOT), "sh", REPOSITORY, data, sys.executable],
             env=Htw(sandbox.api_url, sandbox.token, data).environment(coins="BTC"), capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
