@@ -62,7 +62,9 @@ class Parent:
 @contextmanager
 def warm_parent() -> Iterator[Parent]:
     """A parent that has imported everything; ended with the block."""
-    environment = {**{k: v for k, v in os.environ.items() if not k.startswith("HTW_")}, "PYTHONPATH": REPOSITORY}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("HTW_")}
+    # What multiprocessing says of the semaphores of the dead is no news here.
+    environment = {**outside, "PYTHONPATH": REPOSITORY, "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "tests.reliability.mortal"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=REPOSITORY
