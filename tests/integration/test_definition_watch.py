@@ -99,6 +99,7 @@ def test_a_change_can_be_accepted_from_a_time_on(bench: Bench, monkeypatch: pyte
     assert bench.land("perp_volume", volumes()).verdict is Verdict.LOADED
 
 
+@pytest.mark.proves("cohort-renamed", sees="payloads go on being loaded, the change is told with both names")
 def test_a_renamed_cohort_is_a_change_and_no_reason_to_wait(bench: Bench) -> None:
     bench.land("segments", [COHORT])
     assert bench.land("segments", [{**COHORT, "name": "Lone Wolf"}]).verdict is Verdict.LOADED

@@ -87,6 +87,7 @@ def verdicts(made: Day, dataset: str, slot: datetime) -> dict[str, str]:
 PER_COIN = ("open_positions", "order_snapshots", "position_metrics_export")
 
 
+@pytest.mark.proves("coin-dropped", sees="its slots are `absent`, the other coins go on")
 @pytest.mark.parametrize("dataset", PER_COIN)
 def test_a_coin_that_is_gone_is_absent_and_others_go_on(drifting: Day, dataset: str) -> None:
     assert set(verdicts(drifting, dataset, BEFORE).values()) == {"loaded"}
@@ -94,6 +95,7 @@ def test_a_coin_that_is_gone_is_absent_and_others_go_on(drifting: Day, dataset: 
     assert verdicts(drifting, dataset, AFTER) == expected
 
 
+@pytest.mark.proves("coin-added", sees="`absent` until the provider has it, polled from then on")
 def test_a_coin_that_is_not_there_yet_is_absent_until_it_is(drifting: Day) -> None:
     expected = dict.fromkeys(COINS, "loaded") | {LISTED: "absent"}
     assert verdicts(drifting, "open_positions", MIDNIGHT) == expected
@@ -108,6 +110,7 @@ def test_a_coin_is_seen_from_its_first_to_its_last_listing(drifting: Day) -> Non
     assert seen["BTC"] == (states[MIDNIGHT], states[AFTER])
 
 
+@pytest.mark.proves("coin-dropped", sees="its history stays")
 def test_the_history_of_a_coin_that_is_gone_stays(drifting: Day) -> None:
     found = rows(drifting, f"select * from fct_open_positions where coin = '{DELISTED}'")
     assert_positions(drifting, DELISTED, found)
@@ -184,6 +187,7 @@ def test_an_order_may_be_years_older_than_its_snapshot(drifting: Day) -> None:
     assert set(found["snapshot_at"].dt.year) == {2026}
 
 
+@pytest.mark.proves("cohort-renamed", sees="`dim_cohort` has another version from then on")
 def test_a_cohort_redefined_is_a_new_version(drifting: Day) -> None:
     found = rows(drifting, "select * from dim_cohort order by cohort_id, version")
     truth = [drifting.sandbox.market.truth_definitions(at).set_index("id") for at in (MIDNIGHT, NEXT_DAY)]
@@ -219,6 +223,7 @@ def restated_row(made: Day, dataset: str) -> pd.Series[Any]:
     return found.iloc[0]
 
 
+@pytest.mark.proves("past-value", sees="facts show the new value, `fct_restatements` both, and since when")
 @pytest.mark.parametrize("dataset", ["coin_metrics", "position_metrics_export"])
 def test_a_restated_value_is_shown_and_the_old_one_kept(drifting: Day, dataset: str) -> None:
     told = restated_row(drifting, dataset)
@@ -237,6 +242,7 @@ def test_a_restated_value_is_shown_and_the_old_one_kept(drifting: Day, dataset: 
     assert (aware(told["old_known_at"]) < NOON, aware(told["known_at"]) > NOON) == (True, True)
 
 
+@pytest.mark.proves("past-value", sees="what was known before can be asked by the time it was known")
 @pytest.mark.parametrize("dataset", ["coin_metrics", "position_metrics_export"])
 def test_what_was_known_before_and_after_a_restatement_can_be_asked(drifting: Day, dataset: str) -> None:
     told = restated_row(drifting, dataset)
