@@ -200,6 +200,8 @@ def connect(file: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise _in_words(file, error) from error
     connection.execute("set timezone = 'UTC'")
+    # DuckDB would draw it on standard output, where commands print what scripts read.
+    connection.execute("set enable_progress_bar = false")
     return connection
 
 
