@@ -26,6 +26,7 @@ def connect_published(file: Path) -> duckdb.DuckDBPyConnection:
         raise WarehouseError(f"nothing is published at {file} yet; run `htw poll` (or `htw demo`)")
     connection = duckdb.connect(str(file.resolve()), read_only=True)
     connection.execute("set timezone = 'UTC'")
+    connection.execute("set enable_progress_bar = false")
     connection.execute("set search_path = 'marts,main'")
     connection.execute("set enable_external_access = false")
     connection.execute("set python_enable_replacements = false")
