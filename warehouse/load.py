@@ -113,7 +113,7 @@ def insert_rows(
     _check_columns(table, source, present)
     if not is_json:
         _check_lines(vault, parts)
-    with _readable(vault, parts, is_json) as (paths, compression), _content_refused():
+    with _readable(vault, parts, is_json) as (paths, compression), _threads(connection, is_json), _content_refused():
         relation = _json_relation(table, source, present) if is_json else _csv_relation(present)
         statement = _insert_statement(table, source, relation, present)
         connection.execute(statement, [[str(path) for path in paths], compression, *origin.values()])
@@ -288,6 +288,22 @@ def _count(connection: duckdb.DuckDBPyConnection, table: RawTable, source: RowsS
     if row[2] != row[3]:
         raise LoadError(f"rows of two snapshots in one payload: {row[2]} and {row[3]}")
     return RowCounts(row[0], row[1], row[2].replace(tzinfo=UTC) if row[2] else None)
+
+
+@contextlib.contextmanager
+def _threads(connection: duckdb.DuckDBPyConnection, is_json: bool) -> Iterator[None]:
+    """DuckDB reads a list of JSON records in one thread, and another only waits for it, as busily as if it worked."""
+    if not is_json:
+        yield
+        return
+    apart = connection.cursor()  # a failed transaction takes no settings
+    before = apart.execute("select current_setting('threads')").fetchone()
+    apart.execute("set threads = 1")
+    try:
+        yield
+    finally:
+        apart.execute(f"set threads = {before[0] if before else 1}")
+        apart.close()
 
 
 def _check_lines(vault: Vault, parts: Sequence[Part]) -> None:
