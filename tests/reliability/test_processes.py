@@ -171,6 +171,8 @@ def test_builds_and_publishes_killed_at_any_step_are_made_good_by_the_next(publi
     for folder in (killed, untouched):
         assert published(folder, slot, "build", "publish") == 0
     assert facts(killed) == facts(untouched)
+    after = slot + timedelta(minutes=15)
+    assert published(killed, after) == published(killed, after, "build", "publish") == 0
     assert [path.name for path in (killed / "published").iterdir() if "unfinished" in path.name or path.suffix == ".new"] == []
 
 
