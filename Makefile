@@ -23,7 +23,7 @@ test: $(READY)  ## every test
 test-long: $(READY)  ## the slow tests: a full disk, every form of a payload, hours away, backfill, past slots
 	$(BIN)/python -m pytest -n 2 -m long
 
-soak: $(READY)  ## polls killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=30); a month of each plan
+soak: $(READY)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a month of each plan
 	$(BIN)/python -m pytest -m soak -s
 
 SIZE ?= --quick

@@ -16,11 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import stamina
 from filelock import FileLock, Timeout
 
 from warehouse.disk import DISK_FULL, is_disk_full
 
 LOCK_WAIT_S = 120.0
+# A look into the file with another program ends in seconds; one that stays open all day must not hold up every load for long.
+OTHER_PROGRAM_WAIT_S = 20.0
 # The first whose write-ahead log names the file it is of: earlier ones replay the log of any file.
 STORAGE_VERSION = "v1.4.0"
 REBUILD_MEND = "run `htw rebuild`: the vault has everything"
@@ -118,7 +121,7 @@ def open_writer(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.Duck
     """
     with writer_lock(file, wait_s), _damage_moved_aside(file):
         _make(file)
-        connection = connect(file)
+        connection = _connect_patiently(file, min(wait_s, OTHER_PROGRAM_WAIT_S))
         try:
             yield connection
             connection.execute("checkpoint")
@@ -191,6 +194,14 @@ def _make(file: Path) -> None:
     except duckdb.Error as error:
         raise _in_words(file, error) from error
     unfinished.rename(file)
+
+
+def _connect_patiently(file: Path, wait_s: float) -> duckdb.DuckDBPyConnection:
+    """Connect once another program has let go of the file."""
+    for attempt in stamina.retry_context(WarehouseLockedError, attempts=None, timeout=wait_s, wait_initial=0.2, wait_max=2.0):
+        with attempt:
+            return connect(file)
+    raise AssertionError("stamina returns or raises")
 
 
 def connect(file: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:

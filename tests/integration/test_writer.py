@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import stamina
 
 from orchestration.clock import SteppedClock
 from orchestration.pipeline import Pipeline
@@ -83,18 +85,31 @@ def loaded_rows(file: Path) -> int:
     return int(row[0])
 
 
+@pytest.mark.proves(
+    "dbeaver",
+    sees="the culprit by its process number, “close it there: readers use the published copy”; the payload stays in the vault",
+)
 def test_a_file_open_in_another_program_is_named_and_the_same_load_works_afterwards(
-    pipeline: Pipeline, fetched: FetchRecord
+    pipeline: Pipeline, fetched: FetchRecord, said: Callable[..., None]
 ) -> None:
     file = pipeline.settings.warehouse_file
     with python_process(HOLD_FILE, file) as holder:
         with pytest.raises(WarehouseLockedError, match=f"(?s)is open in another program.*PID {holder.pid}.*close it there"):
             pipeline.load([fetched])
-        with pytest.raises(WarehouseLockedError, match=f"PID {holder.pid}"):
+        with pytest.raises(WarehouseLockedError, match=f"PID {holder.pid}") as caught:
             pipeline.publish()
+        said(caught.value)
     (outcome,) = pipeline.load([fetched])
     assert outcome.judgement.verdict is Verdict.LOADED
     assert loaded_rows(file) == 18
+
+
+def test_a_load_waits_for_another_program_that_lets_go(pipeline: Pipeline, fetched: FetchRecord) -> None:
+    stamina.set_testing(False)
+    with python_process(HOLD_FILE, pipeline.settings.warehouse_file) as holder:
+        threading.Timer(1.0, holder.kill).start()
+        (outcome,) = pipeline.load([fetched])
+    assert outcome.judgement.verdict is Verdict.LOADED
 
 
 def test_what_a_locked_file_kept_out_is_loaded_by_the_next_load(pipeline: Pipeline, fetched: FetchRecord) -> None:
