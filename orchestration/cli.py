@@ -21,6 +21,7 @@ from orchestration.console import DONE, FAILED, SLOTS_MISSING, Json, err, out, s
 from orchestration.doctor_command import doctor
 from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
+from orchestration.lake_commands import lake
 from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.quarantine_commands import quarantine
 from orchestration.settings import (
@@ -54,7 +55,7 @@ def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool)
     from orchestration.definitions import datasets_by_cadence
     from orchestration.reporting import gap_lines, read_status, status_json, status_table
 
-    chosen, moment = _known_datasets(settings, names), _slot_time(slot)
+    chosen, moment = _known_datasets(settings, names), _minute_of("--slot", slot)
     grouped = {c: [d for d in group if d.name in chosen] for c, group in datasets_by_cadence(settings).items()}
     due = {cadence: group for cadence, group in grouped.items() if group}
     for cadence in due:
@@ -105,6 +106,7 @@ app.command()(metrics)
 app.command()(heal)
 app.command()(backfill)
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(lake, name="lake")
 
 
 @app.command()
@@ -112,12 +114,16 @@ def query(
     sql: Annotated[str, typer.Argument(help="One SQL statement over the published marts; `-` reads it from standard input.")],
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    in_lake: Annotated[bool, typer.Option("--lake", help="Ask the lake, which has all days of all marts.")] = False,
+    at: Annotated[str | None, typer.Option(help="The lake as it was then, such as 2026-03-24T10:15Z.")] = None,
 ) -> None:
-    """Ask the published copy, read-only."""
+    """Ask the published copy, or the lake, read-only."""
     with spoken_errors():
         from warehouse.query import query as run
 
-        frame = run(_published(), sys.stdin.read() if sql == "-" else sql)
+        settings = load_offline_settings()
+        source = settings.lake if in_lake or at else settings.published_file
+        frame = run(source, sys.stdin.read() if sql == "-" else sql, _minute_of("--at", at))
         if as_csv:
             sys.stdout.write(frame.to_csv(index=False))
         elif as_json:
@@ -228,11 +234,13 @@ def dev(port: Annotated[int, typer.Option(help="Where the UI listens, on loopbac
         from orchestration.services import LOOPBACK, dagster_services, free_port, sandbox_service, supervise
 
         api_port, storage_port = free_port(), free_port()
-        # A token or working file that .env names is for the provider; the services read the environment before .env.
+        # A token, working file or lake that .env names is for the provider; the services read the environment before .env.
         os.environ |= {"HTW_API_URL": f"http://{LOOPBACK}:{api_port}", "HTW_PLAN": "stream", "HTW_API_TOKEN": SANDBOX_TOKEN}
         os.environ.setdefault("HTW_COINS", "top:6")
         os.environ.setdefault("HTW_DATA_DIR", "data/dev")
-        os.environ["HTW_WAREHOUSE_URL"] = f"{os.environ['HTW_DATA_DIR']}/{WAREHOUSE_NAME}"
+        folder = os.environ["HTW_DATA_DIR"]
+        os.environ["HTW_WAREHOUSE_URL"] = f"{folder}/{WAREHOUSE_NAME}"
+        os.environ |= {"HTW_LAKE_URL": f"{folder}/lake/catalog.sqlite", "HTW_LAKE_DATA": f"{folder}/lake/data"}
         settings = load_settings()
         services = [sandbox_service(12, 2400, 1500, api_port, storage_port), *dagster_services(settings, LOOPBACK, port)]
         out.print(f"Dagster UI at http://{LOOPBACK}:{port} in a few seconds; schedules are on; stop with Ctrl-C")
@@ -279,7 +287,7 @@ def _known_datasets(settings: Settings, names: list[str]) -> set[str]:
     return set(names) or wanted
 
 
-def _slot_time(text: str | None) -> datetime | None:
+def _minute_of(option: str, text: str | None) -> datetime | None:
     from orchestration.partitions import slot_of
 
     if text is None:
@@ -287,7 +295,7 @@ def _slot_time(text: str | None) -> datetime | None:
     try:
         return slot_of(text)
     except ValueError:
-        raise SettingsError(f"--slot {text} is not a UTC minute such as 2026-03-24T10:15Z") from None
+        raise SettingsError(f"{option} {text} is not a UTC minute such as 2026-03-24T10:15Z") from None
 
 
 def _slot_for(cadence: Cadence, moment: datetime | None, now: datetime) -> datetime:
@@ -298,10 +306,6 @@ def _slot_for(cadence: Cadence, moment: datetime | None, now: datetime) -> datet
     if moment > now:
         raise SettingsError(f"{moment:%Y-%m-%dT%H:%MZ} has not begun yet")
     return moment
-
-
-def _published() -> Path:
-    return load_offline_settings().published_file
 
 
 def main() -> None:

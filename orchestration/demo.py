@@ -79,7 +79,7 @@ def run_demo(folder: str, seed: int, out: Console) -> int:
     with running_sandbox(sizes) as sandbox:
         settings = load_settings(
             api_url=sandbox.api_url, api_token=SecretStr(sandbox.token), data_dir=data_dir, coins=COINS,
-            plan="1000000/day", datasets="all", warehouse_url=None,
+            plan="1000000/day", datasets="all", warehouse_url=None, lake_url=None, lake_data=None,
         )  # fmt: skip
         clock = SteppedClock(sandbox.clock.now, sandbox.clock.set)
         out.print(f"sandbox at {sandbox.api_url}: 12 coins, 2,400 positions, 1,500 orders; asking for {COINS}", markup=False)

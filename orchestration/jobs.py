@@ -1,4 +1,4 @@
-"""Jobs: one a cadence, from the poll of its datasets to the published copy; and one that heals.
+"""Jobs: one a cadence, from the poll of its datasets to the published copy; one that heals, and one for the lake's upkeep.
 
 Belongs here: job definitions only. A cadence's job holds its raw assets and everything downstream of them, in one process: a
 second process would pay for every import again.
@@ -14,8 +14,10 @@ from orchestration.hypertracker.endpoint import Dataset
 from orchestration.partitions import raw_key, slot_key
 from orchestration.pipeline import Pipeline, is_answered
 from orchestration.planning.slots import Cadence
+from warehouse.lake_upkeep import maintain
 
 HEAL = "heal"
+MAINTAIN_LAKE = "maintain_lake"
 
 
 def job_name(cadence: Cadence) -> str:
@@ -50,6 +52,24 @@ def build_heal_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
         fill_missing_slots()
 
     return heal
+
+
+def build_lake_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
+    """The lake's upkeep, beside readers; a publish waits for one step of it at most."""
+    says = "Merges the lake's small files, forgets old states, removes what belongs to nothing."
+
+    @dg.op(description=says)
+    def maintain_files(context: dg.OpExecutionContext) -> None:
+        settings = pipeline().settings
+        if settings.lake.catalog.exists():
+            before, after = maintain(settings.lake, settings.lake_history_days)
+            context.log.info(f"{before.file_count} files before, {after.file_count} now, {after.byte_count} bytes")
+
+    @dg.job(name=MAINTAIN_LAKE, executor_def=dg.in_process_executor, tags={"dagster/priority": "-2"}, description=says)
+    def maintain_lake() -> None:
+        maintain_files()
+
+    return maintain_lake
 
 
 def _heal(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:

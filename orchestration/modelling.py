@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from warehouse.as_of import Versions
 from warehouse.connection import WarehouseError, open_writer, writer_lock
-from warehouse.publish import Mart
+from warehouse.publish import Mart, Replays
 
 PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"
 TARGET_DIR = PROJECT_DIR / "target"
@@ -162,8 +162,26 @@ def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
             columns = {name: column["description"] for name, column in node["columns"].items()}
             meta = node["config"].get("meta", {})
             versions = Versions(**meta["versions"]) if "versions" in meta else None
-            marts.append(Mart(node["name"], node["description"], columns, tuple(meta.get("sort_by", ())), versions))
+            marts.append(
+                Mart(
+                    node["name"],
+                    node["description"],
+                    columns,
+                    tuple(meta.get("sort_by", ())),
+                    versions,
+                    _units_of(node["config"]),
+                    meta.get("partition_by", ""),
+                    meta.get("hot_by", ""),
+                    Replays(**meta["replays"]) if "replays" in meta else None,
+                )
+            )
     return sorted(marts, key=lambda mart: mart.name)
+
+
+def _units_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an incremental model replaces together."""
+    keys = config.get("unique_key") if config["materialized"] == "incremental" else None
+    return (keys,) if isinstance(keys, str) else tuple(keys or ())
 
 
 def _node_result(result: Any) -> NodeResult:

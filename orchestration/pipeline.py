@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -42,12 +43,15 @@ from warehouse.connection import (
     writer_lock,
 )
 from warehouse.coverage import MissingSlot, missing_slots
+from warehouse.lake import LakeError
+from warehouse.lake_publish import publish_lake
 from warehouse.ledger import Judgement, Verdict, held_states, loaded_scopes
 from warehouse.plans import PlanBook, PlanRecord, write_plans
-from warehouse.publish import Published, publish_file
+from warehouse.publish import Mart, Published, forget_origin, publish_file
 from warehouse.repair import mend_records, read_whole, tidy
 from warehouse.vault import FetchRecord, Part, Vault
 
+LOGGER = logging.getLogger("hypertracker")
 HELD_LOOKBACK = timedelta(days=2)
 SWEEP_PATIENCE = timedelta(minutes=15)
 HELD_WAIT_S = 10.0
@@ -190,14 +194,33 @@ class Pipeline:
         if any(result.failed and is_damage(result.message) for result in results):
             with open_writer(file) as connection:
                 read_whole(connection)
+        elif full_refresh:
+            with open_writer(file) as connection:
+                forget_origin(connection)
         return results
 
     def publish(self, anew: bool = False) -> Published:
-        """Publish the marts as they are; the caller has seen the build and its tests succeed."""
+        """Publish the marts as they are, to the lake and as a file; the caller has seen the build and its tests succeed.
+
+        A lake that cannot be written leaves the file whole, without a hot window; a file that cannot be written raises, after
+        the lake was.
+        """
         manifest = modelling.prepare_manifest()
         marts, models = modelling.described_marts(manifest), modelling.fingerprint_of(manifest)
         with open_writer(self.settings.warehouse_file) as connection:
-            return publish_file(connection, self.settings.published_dir, marts, self.clock.now(), models, anew)
+            changes, problem = self._publish_lake(connection, marts, models)
+            hot_days = None if problem else self.settings.hot_days
+            published = publish_file(connection, self.settings.published_dir, marts, self.clock.now(), models, anew, hot_days)
+        return replace(published, lake_changes=changes, lake_problem=problem)
+
+    def _publish_lake(
+        self, connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], models: str
+    ) -> tuple[Mapping[str, int] | None, str]:
+        try:
+            return publish_lake(connection, self.settings.lake, marts, self.clock.now(), models).changes, ""
+        except LakeError as error:
+            LOGGER.warning("%s; the next publish catches up", error)
+            return None, str(error)
 
     def rebuild(self, on_record: Progress | None = None) -> int:
         """Make the working file again from the vault alone, offline, and publish it. The number of fetches replayed.

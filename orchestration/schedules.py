@@ -9,6 +9,8 @@ from __future__ import annotations
 import dagster as dg
 
 HEALS_AT = "7,22,37,52 * * * *"
+# Between the slots, and the polls of whole hours.
+MAINTAINS_AT = "41 3 * * *"
 
 
 def build_schedule(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
@@ -18,3 +20,8 @@ def build_schedule(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinitio
 def build_heal_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     running = dg.DefaultScheduleStatus.RUNNING
     return dg.ScheduleDefinition(job=job, cron_schedule=HEALS_AT, execution_timezone="UTC", default_status=running)
+
+
+def build_lake_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    running = dg.DefaultScheduleStatus.RUNNING
+    return dg.ScheduleDefinition(job=job, cron_schedule=MAINTAINS_AT, execution_timezone="UTC", default_status=running)

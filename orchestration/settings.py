@@ -21,6 +21,7 @@ from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.links import is_loopback
 from orchestration.planning.pace import parse_interval
 from orchestration.planning.plans import Plan, parse_plan
+from warehouse.lake import Lake
 
 PRODUCTION_API_URL = "https://ht-api.coinmarketman.com"
 PRODUCTION_STORAGE_HOSTS = ("*.amazonaws.com",)
@@ -44,6 +45,10 @@ class Settings(BaseSettings):
     storage_hosts: Annotated[tuple[str, ...], NoDecode] = PRODUCTION_STORAGE_HOSTS
     data_dir: Path = Path("data")
     warehouse_url: str | None = None
+    lake_url: str | None = None
+    lake_data: str | None = None
+    lake_history_days: int = Field(default=30, ge=2)
+    hot_days: int = Field(default=7, ge=1)
     plan: str = "free"
     coins: str = "top:20"
     datasets: str = "all"
@@ -139,6 +144,23 @@ class Settings(BaseSettings):
             raise ValueError(f"is {value!r}; the file must be named {WAREHOUSE_NAME}, as in the names dbt gives its tables")
         return value
 
+    @field_validator("lake_url")
+    @classmethod
+    def _catalog_in_sqlite(cls, value: str | None) -> str | None:
+        scheme, path = _scheme_and_path(value or "")
+        if scheme not in ("", "sqlite") or (value is not None and not path):
+            # The address of a database server may hold a password.
+            raise ValueError("is no SQLite file such as sqlite:/data/lake/catalog.sqlite; other catalogs are not supported yet")
+        return value
+
+    @field_validator("lake_data")
+    @classmethod
+    def _data_in_a_folder(cls, value: str | None) -> str | None:
+        scheme, path = _scheme_and_path(value or "")
+        if scheme not in ("", "file") or (value is not None and not path):
+            raise ValueError(f"is {value!r}, which is no folder of this machine; object stores are not supported yet")
+        return value
+
     @field_validator("plan")
     @classmethod
     def _known_plan(cls, value: str) -> str:
@@ -232,6 +254,12 @@ class Settings(BaseSettings):
         return self.published_dir / "hypertracker.duckdb"
 
     @property
+    def lake(self) -> Lake:
+        """Where the lake is: its catalog, and the folder of its Parquet files."""
+        usual, catalog, data = Lake.below(self.data_dir), _local_path(self.lake_url), _local_path(self.lake_data)
+        return Lake(catalog or usual.catalog, data or (catalog.parent / "data" if catalog else usual.data))
+
+    @property
     def alerts_file(self) -> Path:
         """The problems that are open, and who was told of them."""
         return self.data_dir / "alerts.json"
@@ -260,6 +288,16 @@ def load_settings(**overrides: Any) -> Settings:
 def load_offline_settings(**overrides: Any) -> Settings:
     """The same for work that never asks the API, and so needs no token."""
     return load_settings(api_token=SecretStr(SANDBOX_TOKEN), api_token_file=None, **overrides)
+
+
+def _scheme_and_path(url: str) -> tuple[str, str]:
+    """An address in two: `sqlite:///x` and `sqlite:/x` are the same, a plain path has no scheme."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(?://)?(.*)", url, re.DOTALL)
+    return (found[1].lower(), found[2]) if found else ("", url)
+
+
+def _local_path(url: str | None) -> Path | None:
+    return Path(_scheme_and_path(url)[1]).expanduser().absolute() if url else None
 
 
 def _read_token(file: Path) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -23,17 +23,35 @@ STABLE_NAME = "hypertracker.duckdb"
 VERSIONS_KEPT = 3
 READ_ONLY_MODE = 0o444
 INTERNAL_PREFIX = "_"
+COLD = " This file has it from {since} on; the lake has the days before: `htw query --lake SQL`."
+
+
+@dataclass(frozen=True)
+class Replays:
+    """A model whose new rows make those of a mart again: all of the scope, from the earliest new snapshot on."""
+
+    model: str
+    scope: str
+    at: str
 
 
 @dataclass(frozen=True)
 class Mart:
-    """One table to publish: its description, that of its columns, the columns its rows are sorted by, the versions behind it."""
+    """One table to publish: its description, that of its columns, the columns its rows are sorted by, the versions behind it.
+
+    A build replaces rows of a unit together; none where it makes the whole table each time. The lake keeps rows apart by the
+    day of `partition_by`; the file leaves out those whose `hot_by` is before the hot window (none is now).
+    """
 
     name: str
     description: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     sort_by: Sequence[str] = ()
     versions: Versions | None = None
+    units: Sequence[str] = ()
+    partition_by: str = ""
+    hot_by: str = ""
+    replays: Replays | None = None
 
     @property
     def is_fact(self) -> bool:
@@ -42,10 +60,15 @@ class Mart:
 
 @dataclass(frozen=True)
 class Published:
-    """What a publish did; `path` is None when nothing had changed since the last one."""
+    """What a publish did; `path` is None when nothing had changed since the last one, as are the rows changed in the lake.
+
+    `lake_problem` says why the lake was not written; the next publish catches up.
+    """
 
     path: Path | None
     row_counts: Mapping[str, int]
+    lake_changes: Mapping[str, int] | None = None
+    lake_problem: str = ""
 
 
 def publish_file(
@@ -55,27 +78,47 @@ def publish_file(
     now: datetime,
     models: str = "",
     anew: bool = False,
+    hot_days: int | None = None,
 ) -> Published:
     """Publish all marts as one new version below `folder`, unless nothing was loaded or modelled since the last.
 
     `connection` is the open working file, `models` names the version of the SQL that made the marts. A working file that was made
-    `anew` may have the load sequence of the one before and other rows, so it is always published. Until the last statement
-    readers see the version before.
+    `anew` may have the load sequence of the one before and other rows, so it is always published. Of the largest facts only
+    the last `hot_days` are in the file, where it is given: the caller knows that the lake has the rest. Until the last
+    statement readers see the version before.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = f"{_loaded_up_to(connection)}/{_row_count(connection)}/{models}/{hash_of(marts)}"
+    fingerprint = fingerprint_of_content(connection, marts, models)
     if not anew and _published_fingerprint(folder) == fingerprint:
         return Published(None, {})
     version = folder / f"hypertracker-{now:%Y%m%dT%H%M%S%f}Z.duckdb"
     unfinished = version.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
-    counts = _write_version(connection, unfinished, marts, now, fingerprint)
+    counts = _write_version(connection, unfinished, marts, now, fingerprint, hot_days)
     _sync(unfinished)
     unfinished.chmod(READ_ONLY_MODE)
     unfinished.replace(version)
     _point_to(folder / STABLE_NAME, version)
     _drop_old(folder)
     return Published(version, counts)
+
+
+def fingerprint_of_content(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], models: str) -> str:
+    """Changes when anything was loaded, or modelled in another way, since."""
+    content = f"{_loaded_up_to(connection)}/{_row_count(connection)}/{models}/{hash_of(marts)}"
+    return f"{content}/{origin_of(connection)}"
+
+
+def origin_of(connection: duckdb.DuckDBPyConnection) -> str:
+    """What the rows of a working file stem from: another file, or one modelled anew, may give them all other values."""
+    connection.execute("create table if not exists ops.origin as select uuid()::varchar as id")
+    row = connection.execute("select id from ops.origin").fetchone()
+    return str(row[0]) if row else ""
+
+
+def forget_origin(connection: duckdb.DuckDBPyConnection) -> None:
+    """To be called where models were built anew from all that is loaded."""
+    connection.execute("drop table if exists ops.origin")
 
 
 def hash_of(marts: Sequence[Mart]) -> str:
@@ -86,12 +129,17 @@ def hash_of(marts: Sequence[Mart]) -> str:
 
 
 def _write_version(
-    connection: duckdb.DuckDBPyConnection, path: Path, marts: Sequence[Mart], now: datetime, fingerprint: str
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    marts: Sequence[Mart],
+    now: datetime,
+    fingerprint: str,
+    hot_days: int | None,
 ) -> dict[str, int]:
     connection.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as edition")
     try:
         connection.execute("create schema edition.marts")
-        counts = {mart.name: _copy(connection, mart) for mart in marts}
+        counts = {mart.name: _copy(connection, mart, hot_days) for mart in marts}
         _copy_history(connection, [mart for mart in marts if mart.is_fact])
         connection.execute(
             "create table edition.main.edition as select $1::timestamp as published_at, $2::varchar as fingerprint",
@@ -104,18 +152,29 @@ def _write_version(
     return counts
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart) -> int:
+def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart, hot_days: int | None) -> int:
     target = f"edition.marts.{quoted(mart.name)}"
     internal = ", ".join(quoted(name) for name in _columns(connection, mart.name) if name.startswith(INTERNAL_PREFIX))
     exclude = f"exclude ({internal})" if internal else ""
     order = f"order by {', '.join(quoted(name) for name in mart.sort_by)}" if mart.sort_by else ""
-    connection.execute(f"create table {target} as select * {exclude} from marts.{quoted(mart.name)} {order}")
-    connection.execute(f"comment on table {target} is {_literal(mart.description)}")
+    since = _hot_since(connection, mart, hot_days) if mart.hot_by and hot_days else None
+    hot = f"where coalesce({quoted(mart.hot_by)}, 'infinity') >= timestamp '{since}'" if since else ""
+    connection.execute(f"create table {target} as select * {exclude} from marts.{quoted(mart.name)} {hot} {order}")
+    connection.execute(f"comment on table {target} is {_literal(mart.description + (COLD.format(since=since) if since else ''))}")
     for name, description in mart.columns.items():
         if not name.startswith(INTERNAL_PREFIX):
             connection.execute(f"comment on column {target}.{quoted(name)} is {_literal(description)}")
     row = connection.execute(f"select count(*) from {target}").fetchone()
     return int(row[0]) if row else 0
+
+
+def _hot_since(connection: duckdb.DuckDBPyConnection, mart: Mart, hot_days: int) -> date | None:
+    """The first day of the hot window, which ends with the newest snapshot; None where nothing lies before it."""
+    row = connection.execute(
+        f"select cast(max(snapshot_at) as date) - {hot_days} as since, min({quoted(mart.hot_by)}) < since "
+        f"from marts.{quoted(mart.name)}"
+    ).fetchone()
+    return row[0] if row and row[1] else None
 
 
 def _copy_history(connection: duckdb.DuckDBPyConnection, facts: Sequence[Mart]) -> None:

@@ -75,9 +75,11 @@ def build_and_publish(context: dg.AssetExecutionContext | dg.OpExecutionContext,
 
 
 def _published_metadata(published: Published) -> dict[str, dg.MetadataValue]:
+    lake = dg.MetadataValue.text(published.lake_problem or "written")
     if published.path is None:
-        return {"changed": dg.MetadataValue.bool(False)}
+        return {"changed": dg.MetadataValue.bool(False), "lake": lake}
     return {
+        "lake": lake,
         "changed": dg.MetadataValue.bool(True),
         "version": dg.MetadataValue.text(published.path.name),
         "rows": dg.MetadataValue.json(dict(published.row_counts)),

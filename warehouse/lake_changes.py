@@ -1,0 +1,183 @@
+"""Bringing one mart of the lake to what the working file holds, touching only what differs.
+
+Belongs here: telling which rows may differ, and exchanging those that do. Does not: which marts, when, in what transaction
+(`lake_publish`).
+
+What may differ is told by the load sequence: a build replaces whole units of rows (the unique key of the incremental model), and
+what it wrote bears a higher sequence than all before. Units are compared with the lake row by row, so that a payload that says
+again what is known, as exports of two weeks do every two hours, writes nothing. Where the sequence cannot tell, days are compared
+by a digest of their rows, and those that differ row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import duckdb
+
+from warehouse.lake import NAME
+from warehouse.publish import INTERNAL_PREFIX, Mart
+from warehouse.raw_tables import quoted
+
+# Slots may be judged anew by what was fetched before, so that the newest days count as touched each time.
+SEQUENCES = {"_load_seq": ">", "_fetch_seq": ">="}
+ALL_ROWS = "true"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A mart as it stands in the working file: its columns and their types, and the column its changes are numbered by."""
+
+    mart: Mart
+    columns: tuple[tuple[str, str], ...]
+    sequence: str | None
+
+    @property
+    def here(self) -> str:
+        return f"marts.{quoted(self.mart.name)}"
+
+    @property
+    def there(self) -> str:
+        return f"{NAME}.marts.{quoted(self.mart.name)}"
+
+    @property
+    def listed(self) -> str:
+        return ", ".join(quoted(name) for name, _ in self.columns)
+
+    @property
+    def order(self) -> str:
+        return f"order by {', '.join(map(quoted, self.mart.sort_by))}" if self.mart.sort_by else ""
+
+    @property
+    def time(self) -> str | None:
+        """The column that says of which day a unit is; None where a unit has no day of its own."""
+        stamps = [name for name, kind in self.columns if kind.startswith("TIMESTAMP")]
+        named = [self.mart.partition_by] if self.mart.partition_by else stamps
+        return next((quoted(name) for name in named if any(name in unit for unit in self.mart.units)), None)
+
+
+def shape_of(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Shape:
+    """What the lake keeps of a mart: all but its internal columns."""
+    rows = connection.execute(
+        "select column_name, data_type from duckdb_columns() "
+        "where database_name = current_database() and schema_name = 'marts' and table_name = ? order by column_index",
+        [mart.name],
+    ).fetchall()
+    columns = tuple((name, kind) for name, kind in rows if not name.startswith(INTERNAL_PREFIX))
+    sequence = next((name for name, _ in rows if name in SEQUENCES), None) if mart.units else None
+    return Shape(mart, columns, sequence)
+
+
+def exchange_touched(connection: duckdb.DuckDBPyConnection, shape: Shape, since: int) -> int:
+    """Exchange what differs among the units written since a sequence. The number of rows written or taken away."""
+    named = [f"{unit} as u{number}" for number, unit in enumerate(shape.mart.units)]
+    selected = ", ".join([*named, f"{f'cast({shape.time} as date)' if shape.time else 'null::date'} as day"])
+    connection.execute(
+        f"create or replace temp table lake_touched as select distinct {selected} from {shape.here} "
+        f"where {shape.sequence} {SEQUENCES[str(shape.sequence)]} {since}"
+    )
+    _add_replayed(connection, shape, selected, since)
+    days = [row[0] for row in connection.execute("select distinct day from lake_touched order by day").fetchall()]
+    numbers = ", ".join(f"u{number}" for number in range(len(named)))
+    match = f"({', '.join(shape.mart.units)}) in (select ({numbers}) from lake_touched)"
+    return sum(exchange(connection, shape, bounds, match) for bounds in _bounds(shape, days))
+
+
+def _add_replayed(connection: duckdb.DuckDBPyConnection, shape: Shape, selected: str, since: int) -> None:
+    """A replay makes rows again, from an instant on: some of those before may be gone without any in their place."""
+    if not (replays := shape.mart.replays):
+        return
+    scope, at = quoted(replays.scope), quoted(replays.at)
+    connection.execute(
+        f"create or replace temp table lake_replayed as select {scope}, min(snapshot_at) as from_at "
+        f"from intermediate.{quoted(replays.model)} where _load_seq > {since} group by {scope}"
+    )
+    row = connection.execute("select min(from_at)::varchar from lake_replayed").fetchone()
+    for relation in (shape.here, shape.there) if row and row[0] else ():
+        connection.execute(
+            f"insert into lake_touched by name select distinct {selected} from {relation} join lake_replayed using ({scope}) "
+            f"where {at} >= from_at and {at} >= timestamp '{row[0] if row else ''}'"
+        )
+
+
+def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
+    """The same for whatever differs anywhere: by days, where rows have one."""
+    if _is_empty(connection, shape.there):
+        connection.execute(f"insert into {shape.there} select {shape.listed} from {shape.here} {shape.order}")
+        return count(connection, shape.there)
+    if not shape.time:
+        return exchange(connection, shape)
+    digests = (
+        f"select cast({shape.time} as date) as day, count(*) as n, sum(hash(line)::hugeint) as h "
+        f"from (select {shape.listed} from {{}}) as line group by day"
+    )
+    rows = connection.execute(
+        f"select day from ({digests.format(shape.here)}) as here full join ({digests.format(shape.there)}) as there using (day) "
+        "where here.n is distinct from there.n or here.h is distinct from there.h order by day"
+    ).fetchall()
+    return sum(exchange(connection, shape, _between(shape, row[0], row[0])) for row in rows)
+
+
+def exchange(connection: duckdb.DuckDBPyConnection, shape: Shape, bounds: str = ALL_ROWS, match: str = ALL_ROWS) -> int:
+    """Take the rows out of the lake that the working file does not have, and put in those that it has and the lake has not."""
+    same = " and ".join(f"i.{quoted(name)} is not distinct from o.{quoted(name)}" for name, _ in shape.columns)
+    where = f"where {bounds} and {match}"
+    tables = {
+        "lake_in": f"select {shape.listed} from {shape.here} {where}",
+        "lake_out": f"select rowid as _row, {shape.listed} from {shape.there} {where}",
+        "lake_gone": f"select _row from lake_out as o anti join lake_in as i on {same}",
+        "lake_fresh": f"select {shape.listed} from lake_in as i anti join lake_out as o on {same} {shape.order}",
+    }
+    for name, rows in tables.items():
+        connection.execute(f"create or replace temp table {name} as {rows}")
+    gone, fresh = count(connection, "lake_gone"), count(connection, "lake_fresh")
+    if gone:
+        connection.execute(f"delete from {shape.there} where {bounds} and rowid in (select _row from lake_gone)")
+    if fresh:
+        connection.execute(f"insert into {shape.there} select * from lake_fresh")
+    return gone + fresh
+
+
+def digest(connection: duckdb.DuckDBPyConnection, shape: Shape) -> str:
+    """Changes when any row of the mart does."""
+    row = connection.execute(
+        f"select count(*), coalesce(sum(hash(line)::hugeint), 0) from (select {shape.listed} from {shape.here}) as line"
+    ).fetchone()
+    return "/".join(map(str, row or ()))
+
+
+def newest_sequence(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
+    row = (
+        connection.execute(f"select coalesce(max({shape.sequence}), 0) from {shape.here}").fetchone() if shape.sequence else None
+    )
+    return int(row[0]) if row else 0
+
+
+def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = connection.execute(f"select count(*) from {relation}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _bounds(shape: Shape, days: Sequence[date | None]) -> Iterator[str]:
+    """One condition for each run of days, as literals: by these the lake knows which files it need not read."""
+    if not shape.time:
+        yield from [ALL_ROWS] if days else []
+        return
+    known = [day for day in days if day is not None]
+    runs: list[list[date]] = []
+    for day in known:
+        if runs and day - runs[-1][-1] == timedelta(days=1):
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    yield from (_between(shape, run[0], run[-1]) for run in runs)
+
+
+def _between(shape: Shape, first: date, last: date) -> str:
+    return f"{shape.time} >= timestamp '{first}' and {shape.time} < timestamp '{last + timedelta(days=1)}'"
+
+
+def _is_empty(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
+    return connection.execute(f"select 1 from {relation} limit 1").fetchone() is None

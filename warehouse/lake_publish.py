@@ -1,0 +1,232 @@
+"""Publishing to the lake: all marts as one transaction, which costs what changed.
+
+Belongs here: the transaction, what the lake notes about itself, making and describing its tables. Does not: telling what differs
+(`lake_changes`), opening the lake (`lake`), the published file (`publish`).
+
+The lake notes, in the same transaction, how far each mart was written and which working file and models it was written from. From
+another working file, by other models, or where files of its data are missing, every mart is compared or written anew as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from warehouse.lake import NAME, Lake, LakeError, attached, lake_lock, literal
+from warehouse.lake_changes import (
+    Shape,
+    count,
+    digest,
+    exchange_all,
+    exchange_touched,
+    newest_sequence,
+    shape_of,
+)
+from warehouse.publish import Mart, fingerprint_of_content, hash_of, origin_of
+from warehouse.raw_tables import quoted
+
+AUTHOR = "htw"
+SLOTS_NAMED = 12
+EDITION = f"{NAME}.main.edition"
+PROGRESS = f"{NAME}.main.progress"
+FILES = """
+    select schemas.path || tables.path || files.path
+    from __ducklake_metadata_lake.ducklake_data_file as files
+    join __ducklake_metadata_lake.ducklake_table as tables on files.table_id = tables.table_id and tables.end_snapshot is null
+    join __ducklake_metadata_lake.ducklake_schema as schemas
+        on tables.schema_id = schemas.schema_id and schemas.end_snapshot is null
+    where files.end_snapshot is null
+"""
+
+
+@dataclass(frozen=True)
+class LakePublished:
+    """What a publish did in the lake: rows written or taken away by mart; None when nothing had changed since the last."""
+
+    changes: Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What the lake noted at its last publish."""
+
+    fingerprint: str = ""
+    basis: str = ""
+    described: str = ""
+    fetch_seq: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a mart was written: up to which sequence, or with which digest of all rows."""
+
+    sequence: int = 0
+    digest: str = ""
+
+
+def publish_lake(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequence[Mart], now: datetime, models: str = ""
+) -> LakePublished:
+    """Bring all marts of the lake to what the open working file holds, in one transaction.
+
+    Readers see the state before until it is committed. May be called again at any time: what was not written comes with the
+    next call. Raises `LakeError`, with nothing changed, where the lake cannot be written.
+    """
+    basis, fingerprint = f"{origin_of(connection)}/{models}", fingerprint_of_content(connection, marts, models)
+    lake.data.mkdir(parents=True, exist_ok=True)
+    with lake_lock(lake), attached(connection, lake):
+        known = _edition(connection)
+        has_lost_files = _has_lost_files(connection, lake)
+        if known.fingerprint == fingerprint and not has_lost_files:
+            return LakePublished(None)
+        new = Edition(fingerprint, basis, hash_of(marts), _newest_fetch(connection))
+        connection.execute("begin")
+        try:
+            changes = _write(connection, marts, known, new, has_lost_files)
+            _note(connection, new, now)
+            message = literal(_message(connection, known.fetch_seq))
+            connection.execute(f"call {NAME}.set_commit_message({literal(AUTHOR)}, {message})")
+            connection.execute("commit")
+        except BaseException:
+            _roll_back(connection)
+            raise
+    return LakePublished(changes)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], known: Edition, new: Edition, has_lost_files: bool
+) -> dict[str, int]:
+    _make_own_tables(connection)
+    progress = _progress(connection)
+    _drop_others(connection, [] if has_lost_files else marts)
+    return {mart.name: _write_mart(connection, mart, progress.get(mart.name), known, new) for mart in marts}
+
+
+def _write_mart(
+    connection: duckdb.DuckDBPyConnection, mart: Mart, progress: Progress | None, known: Edition, new: Edition
+) -> int:
+    shape = shape_of(connection, mart)
+    is_made = _make(connection, shape)
+    if is_made or known.described != new.described:
+        _describe(connection, shape)
+    reached = Progress(newest_sequence(connection, shape), "" if shape.sequence else digest(connection, shape))
+    if is_made or progress is None or known.basis != new.basis:
+        changed = exchange_all(connection, shape)
+    elif shape.sequence:
+        changed = exchange_touched(connection, shape, progress.sequence)
+    else:
+        changed = exchange_all(connection, shape) if reached.digest != progress.digest else 0
+    # A rule of replacement that the above does not know of shows in the number of rows.
+    if count(connection, shape.here) != count(connection, shape.there):
+        changed += exchange_all(connection, shape)
+    if reached != progress:
+        connection.execute(f"delete from {PROGRESS} where mart = $1", [mart.name])
+        connection.execute(f"insert into {PROGRESS} values ($1, $2, $3)", [mart.name, reached.sequence, reached.digest])
+    return changed
+
+
+def _make(connection: duckdb.DuckDBPyConnection, shape: Shape) -> bool:
+    """Make the lake's table where there is none of these columns; whether it was made."""
+    name = shape.mart.name
+    rows = connection.execute(
+        f"select column_name, data_type from duckdb_columns() where database_name = '{NAME}' and schema_name = 'marts' "
+        "and table_name = ? order by column_index",
+        [name],
+    ).fetchall()
+    if tuple(rows) == shape.columns:
+        return False
+    connection.execute(f"drop table if exists {shape.there}")
+    connection.execute(f"create table {shape.there} ({', '.join(f'{quoted(column)} {kind}' for column, kind in shape.columns)})")
+    if shape.mart.partition_by:
+        at = quoted(shape.mart.partition_by)
+        connection.execute(f"alter table {shape.there} set partitioned by (year({at}), month({at}), day({at}))")
+    if shape.mart.sort_by:
+        connection.execute(f"alter table {shape.there} set sorted by ({', '.join(map(quoted, shape.mart.sort_by))})")
+    return True
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
+    connection.execute(f"comment on table {shape.there} is {_text(shape.mart.description)}")
+    for name, _ in shape.columns:
+        if description := shape.mart.columns.get(name):
+            connection.execute(f"comment on column {shape.there}.{quoted(name)} is {_text(description)}")
+
+
+def _make_own_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(f"create schema if not exists {NAME}.marts")
+    connection.execute(
+        f"create table if not exists {EDITION} "
+        "(published_at timestamp, fingerprint varchar, basis varchar, described varchar, fetch_seq bigint)"
+    )
+    connection.execute(f"create table if not exists {PROGRESS} (mart varchar, sequence bigint, digest varchar)")
+
+
+def _drop_others(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> None:
+    """What is no mart any more; all, where files of the data are missing: dropping a table does not read it."""
+    names = {mart.name for mart in marts}
+    for name in _tables(connection, "marts"):
+        if name not in names:
+            connection.execute(f"drop table {NAME}.marts.{quoted(name)}")
+
+
+def _note(connection: duckdb.DuckDBPyConnection, new: Edition, now: datetime) -> None:
+    connection.execute(f"delete from {EDITION}")
+    connection.execute(
+        f"insert into {EDITION} values ($1, $2, $3, $4, $5)",
+        [now.replace(tzinfo=None), new.fingerprint, new.basis, new.described, new.fetch_seq],
+    )
+
+
+def _edition(connection: duckdb.DuckDBPyConnection) -> Edition:
+    if "edition" not in _tables(connection, "main"):
+        return Edition()
+    row = connection.execute(f"select fingerprint, basis, described, fetch_seq from {EDITION}").fetchone()
+    return Edition(*row) if row else Edition()
+
+
+def _progress(connection: duckdb.DuckDBPyConnection) -> dict[str, Progress]:
+    rows = connection.execute(f"select mart, sequence, digest from {PROGRESS}").fetchall()
+    return {mart: Progress(sequence, text) for mart, sequence, text in rows}
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, schema: str) -> list[str]:
+    rows = connection.execute(
+        "select table_name from duckdb_tables() where database_name = $1 and schema_name = $2", [NAME, schema]
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _has_lost_files(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
+    """Whether the catalog names files that are not there, as where only the folder of the data was lost."""
+    return not all((lake.data / row[0]).exists() for row in connection.execute(FILES).fetchall())
+
+
+def _newest_fetch(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("select coalesce(max(fetch_seq), 0) from ops.fetches").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _message(connection: duckdb.DuckDBPyConnection, since: int) -> str:
+    """The slots that arrived since the publish before, the newest first."""
+    rows = connection.execute(
+        "select strftime(slot, '%Y-%m-%dT%H:%MZ'), string_agg(distinct dataset, ', ' order by dataset) from ops.fetches "
+        "where fetch_seq > ? and verdict = 'loaded' group by slot order by slot desc",
+        [since],
+    ).fetchall()
+    named = [f"{slot} {datasets}" for slot, datasets in rows[:SLOTS_NAMED]]
+    more = [f"and {len(rows) - SLOTS_NAMED} slots more"] if len(rows) > SLOTS_NAMED else []
+    return "; ".join([*named, *more]) or "no new slots"
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute("rollback")
+    except duckdb.Error as error:
+        raise LakeError(f"what was begun in the lake could not be taken back ({error})") from error
+
+
+def _text(description: str) -> str:
+    return literal(" ".join(description.split()))
