@@ -334,13 +334,15 @@ def _peek(vault: Vault, part: Part) -> str:
 def _readable(vault: Vault, parts: Sequence[Part], is_json: bool) -> Iterator[tuple[list[Path], str]]:
     """The files as DuckDB's readers can open them, and their compression; LZ4 and JSON after a byte order mark, which they do
     not know, are unpacked aside."""
-    paths = [vault.path(part) for part in parts]
+    suffixes = {vault.path(part).suffix for part in parts}
+    is_known = len(suffixes) == 1 and suffixes <= COMPRESSIONS.keys()
     is_marked = is_json and any(_begins_with_bom(vault, part) for part in parts)
-    if not is_marked and all(path.suffix == paths[0].suffix and path.suffix in COMPRESSIONS for path in paths):
-        yield paths, COMPRESSIONS[paths[0].suffix]
-        return
     with tempfile.TemporaryDirectory(dir=vault.temporary) as folder:
-        yield [_unpacked(vault, part, Path(folder) / str(number)) for number, part in enumerate(parts)], "auto_detect"
+        names = [(part, Path(folder) / str(number)) for number, part in enumerate(parts)]
+        if is_known and not is_marked:
+            yield [vault.held(part, path) for part, path in names], COMPRESSIONS[suffixes.pop()]
+        else:
+            yield [_unpacked(vault, part, path) for part, path in names], "auto_detect"
 
 
 def _unpacked(vault: Vault, part: Part, target: Path) -> Path:

@@ -1,12 +1,13 @@
 """The vault: every byte the provider sent, kept unchanged, with the record of each fetch beside it.
 
 Belongs here: writing and reading bodies and fetch records on disk, durably. Does not: what a payload means (`load`),
-which request made it (`orchestration.collecting`), packing and expiry (`retention`).
+which request made it (`orchestration.collecting`), packing old days (`packing`, `packs`).
 
 Layout, below the vault folder: `<dataset>/<day of the slot>/<sha256>.<kind>` is a body, named by the sha256 of the bytes
 received; `<dataset>/<day>/<HHMM>-<fetch_id>.json` is a fetch record, also found in `pending` until it is in the ledger. Plain
 text is compressed (zstd), bodies that came compressed are kept as they came. Scopes never appear in paths: a coin may be
-named anything.
+named anything. Of old days both are packed: a body or record that is not there under its name is looked for in the packs of its
+day. What lies loose counts where both have it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import heapq
 import json
 import os
+import shutil
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,12 +31,14 @@ from typing import BinaryIO, Self
 import lz4.frame
 import zstandard
 
-from warehouse.small_files import is_readable, read_small, sync_folder, write_durably
+from warehouse import packs
+from warehouse.small_files import LOGGER, UNREADABLE, is_readable, read_small, sync_folder, write_durably
 
 GZIP_MAGIC = b"\x1f\x8b"
 LZ4_MAGIC = b"\x04\x22\x4d\x18"
 ZSTD_LEVEL = 3
 COPY_CHUNK_BYTES = 1 << 20
+UNSOUND = (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError)
 BODY_SUFFIXES = (".zst", ".gz", ".lz4")
 DOCTOR_MEND = "`htw doctor` checks the vault"
 
@@ -241,7 +246,33 @@ class Vault:
         """Every fetch record (of one dataset, of slots since a UTC day), in the order the fetches finished."""
         first = since.isoformat() if since else ""
         days = [day for day in self.root.glob(f"{dataset or '*'}/*-*-*") if day.name >= first]
-        yield from in_order(filter(None, (self._read(path) for day in days for path in day.glob("*.json"))))
+        streams = (stream for day in days for stream in self._streams(day))
+        yield from heapq.merge(*streams, key=_finish)
+
+    def _streams(self, day: Path) -> Iterator[Iterator[FetchRecord]]:
+        """The records of a day, in order in each stream. Loose ones first: one that is packed meanwhile is then found there."""
+        loose = in_order(filter(None, map(self._read, day.glob("*.json"))))
+        known = {record.fetch_id for record in loose}
+        yield iter(loose)
+        for pack in packs.record_packs(day):
+            yield self._packed(pack, known)
+
+    def _packed(self, pack: Path, without: Collection[str] = ()) -> Iterator[FetchRecord]:
+        for line in packs.lines_of(pack):
+            if (record := self._parsed(line, pack)) and record.fetch_id not in without:
+                yield record
+
+    def _parsed(self, line: bytes, pack: Path) -> FetchRecord | None:
+        try:
+            return FetchRecord.from_json(line.decode())
+        except UNREADABLE as error:
+            LOGGER.warning("a record in %s cannot be read (%s) and is left out", pack, error)
+            return None
+
+    def damaged_packs(self) -> list[Path]:
+        """Packs that cannot be read from end to end. Touches nothing."""
+        found = (pack for day in self.root.glob("*/*-*-*") for pack in (*packs.body_packs(day), *packs.record_packs(day)))
+        return [pack for pack in found if not packs.is_whole(pack)]
 
     def damaged_records(self) -> list[Path]:
         """The files of records that cannot be read. Touches nothing."""
@@ -249,20 +280,29 @@ class Vault:
         return [path for path in files if not is_readable(path, FetchRecord.from_json)]
 
     def bodies(self) -> Iterator[Path]:
-        """The file of every body."""
-        yield from (path for path in self.root.glob("*/*-*-*/*") if path.suffix in BODY_SUFFIXES)
+        """The file of every body that is not packed."""
+        found = (path for path in self.root.glob("*/*-*-*/*") if path.suffix in BODY_SUFFIXES)
+        yield from (path for path in found if not packs.is_record_pack(path))
 
     def has_history(self) -> bool:
         """Whether any record was in the ledger at some time: is there and not pending. Looks no further than the first."""
+        if any(packs.record_packs(day) for day in self.root.glob("*/*-*-*")):
+            return True
         waiting = {path.stem for path in self._pending.glob("*.json")}
         return any(path.stem.partition("-")[2] not in waiting for path in self.root.glob("*/*-*-*/*.json"))
 
     def record(self, dataset: str, slot: datetime, fetch_id: str) -> FetchRecord:
         """The record of one fetch. Raises `VaultError` where it is not there or cannot be read."""
         path = self._day(dataset, slot) / f"{slot.astimezone(UTC):%H%M}-{fetch_id}.json"
-        if (record := self._read(path)) is None:
+        if (record := self._read(path) or self._packed_record(path.parent, fetch_id)) is None:
             raise VaultError(f"the record {path.relative_to(self.root)} is not there; {DOCTOR_MEND}")
         return record
+
+    def _packed_record(self, day: Path, fetch_id: str) -> FetchRecord | None:
+        for pack in packs.record_packs(day):
+            if line := packs.texts_by_id(pack).get(fetch_id):
+                return self._parsed(line, pack)
+        return None
 
     def latest(self, dataset: str, scope: str = "") -> FetchRecord | None:
         """The record of the newest payload received for a dataset and scope, or None."""
@@ -271,10 +311,18 @@ class Vault:
     def received(self, dataset: str, scope: str = "") -> Iterator[FetchRecord]:
         """The records of the payloads received for a dataset and scope, newest slot first."""
         for day in sorted((self.root / dataset).glob("*-*-*"), reverse=True):
-            for path in sorted(day.glob("*.json"), reverse=True):
-                record = self._read(path)
-                if record and record.outcome == "received" and record.scope == scope:
+            for record in self._newest_first(day):
+                if record.outcome == "received" and record.scope == scope:
                     yield record
+
+    def _newest_first(self, day: Path) -> Iterator[FetchRecord]:
+        loose = {path.stem: path for path in day.glob("*.json")}
+        found = (record for pack in packs.record_packs(day) for record in self._packed(pack))
+        packed = {f"{record.slot:%H%M}-{record.fetch_id}": record for record in found}
+        for name in sorted(loose.keys() | packed.keys(), reverse=True):
+            record = (self._read(loose[name]) if name in loose else None) or packed.get(name)
+            if record:
+                yield record
 
     def pending_file(self, fetch_id: str) -> Path:
         return self._pending / f"{fetch_id}.json"
@@ -285,6 +333,7 @@ class Vault:
         return read_small(path, FetchRecord.from_json, self.root)
 
     def path(self, part: Part) -> Path:
+        """Where a body lies, or lay before it was packed."""
         return self.root / part.file
 
     def read(self, part: Part) -> bytes:
@@ -298,25 +347,45 @@ class Vault:
     @contextlib.contextmanager
     def open(self, part: Part) -> Iterator[BinaryIO]:
         """Stream the decompressed text of a body."""
+        suffix = self.path(part).suffix
+        with self._unless_unsound(part), self.stored(part) as file, _decompressed(file, suffix) as stream:
+            yield stream
+
+    @contextlib.contextmanager
+    def _unless_unsound(self, part: Part) -> Iterator[None]:
+        try:
+            yield
+        except UNSOUND as error:
+            raise VaultError(f"{part.file} cannot be read ({error}); {DOCTOR_MEND}") from error
+
+    def held(self, part: Part, target: Path) -> Path:
+        """A body as it is stored, as a file of the caller's that nobody packs meanwhile; `target`. Raises `VaultError`."""
+        try:
+            os.link(self.path(part), target)
+        except FileNotFoundError:
+            with self._unless_unsound(part), self.stored(part) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file, COPY_CHUNK_BYTES)
+        return target
+
+    def stored(self, part: Part) -> BinaryIO:
+        """A body as it is stored, out of its file or a pack, to be closed. Raises `FileNotFoundError` where it is in neither."""
         path = self.path(part)
         try:
-            with path.open("rb") as file, _decompressed(file, path.suffix) as stream:
-                yield stream
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError) as error:
-            raise VaultError(f"{part.file} cannot be read ({error}); {DOCTOR_MEND}") from error
+            return path.open("rb")
+        except FileNotFoundError:
+            # Whoever packs removes a file only once the pack is there.
+            if (packed := packs.open_body(path.parent, path.name)) is None:
+                raise
+            return packed
 
     def verify(self, part: Part) -> bool:
         """Whether the stored body still is the bytes that were received."""
-        path, digest = self.path(part), hashlib.sha256()
         try:
-            with path.open("rb") as file:
-                stream = _decompressed(file, ".zst") if path.suffix == ".zst" else contextlib.nullcontext(file)
-                with stream as source:
-                    while chunk := source.read(COPY_CHUNK_BYTES):
-                        digest.update(chunk)
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError):
+            file = self.stored(part)
+        except OSError:
             return False
-        return digest.hexdigest() == part.sha256
+        with file:
+            return is_as_received(part, file)
 
     def _day(self, dataset: str, slot: datetime) -> Path:
         return self.root / dataset / slot.astimezone(UTC).strftime("%Y-%m-%d")
@@ -324,7 +393,11 @@ class Vault:
 
 def in_order(records: Iterable[FetchRecord]) -> list[FetchRecord]:
     """As the fetches finished: what is judged by what came before needs them so."""
-    return sorted(records, key=lambda record: (record.finished_at, record.fetch_id))
+    return sorted(records, key=_finish)
+
+
+def _finish(record: FetchRecord) -> tuple[datetime, str]:
+    return record.finished_at, record.fetch_id
 
 
 def _parts_of(text: str) -> tuple[Part, ...]:
@@ -333,6 +406,18 @@ def _parts_of(text: str) -> tuple[Part, ...]:
 
 def new_fetch_id() -> str:
     return uuid.uuid4().hex
+
+
+def is_as_received(part: Part, file: BinaryIO) -> bool:
+    """Whether a body as it is stored holds the bytes that were received."""
+    digest = hashlib.sha256()
+    try:
+        with _decompressed(file, ".zst") if part.file.endswith(".zst") else contextlib.nullcontext(file) as source:
+            while chunk := source.read(COPY_CHUNK_BYTES):
+                digest.update(chunk)
+    except UNSOUND:
+        return False
+    return digest.hexdigest() == part.sha256
 
 
 def _decompressed(file: BinaryIO, suffix: str) -> contextlib.AbstractContextManager[BinaryIO]:
