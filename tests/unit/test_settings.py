@@ -203,3 +203,9 @@ def test_a_mail_user_that_is_an_address_is_the_sender(monkeypatch: pytest.Monkey
     for name, value in given.items():
         monkeypatch.setenv(f"HTW_{name}", value)
     assert load_settings(api_token=SECRET).alert_email_to == ("a@b.c", "d@e.f")
+
+
+@pytest.mark.parametrize("folder", ["/tmp/100%20", "/tmp/what?"])
+def test_a_data_folder_that_dagster_cannot_use_is_named(folder: str) -> None:
+    with pytest.raises(SettingsError, match=r"HTW_DATA_DIR is '.*'; Dagster cannot keep its runs"):
+        load_settings(api_token=SECRET, data_dir=Path(folder))
