@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -128,7 +129,8 @@ def is_killed(
     after_s = chance.uniform(0.0, poll_s) if chance.random() < SHARE_OF_POLLS else chance.uniform(poll_s, work_s)
     pid = parent.start(settings, slot + ASKED_AFTER, *work(slot))
     time.sleep(after_s)
-    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
     return parent.wait() == KILLED
 
 
