@@ -1,12 +1,14 @@
 """The long-running processes, started together and ended together: what `htw up` and `htw dev` supervise.
 
 Belongs here: which processes, with which environment, and their orderly end. Does not: what they serve (`definitions`).
-Each child gets default signal handling: one started by a shell with `&` would ignore the request to stop.
+Each child gets default signal handling: one started by a shell with `&` would ignore the request to stop. It is asked to stop, on
+Linux, also when this process is killed: a daemon that nobody watches would poll on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -29,6 +31,8 @@ LOOK_EVERY_S = 0.5
 LOOPBACK = "127.0.0.1"
 MODULE = "orchestration.definitions"
 DAEMON = "daemon"
+# PR_SET_PDEATHSIG of prctl(2).
+END_WITH_PARENT = 1
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,14 @@ def supervise(services: Sequence[Service], settings: Settings, say: Callable[[st
 
 
 def _start(service: Service, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
-    def default_signals() -> None:
+    def in_child() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGTERM)
 
     environment = {**os.environ, **service.environment}
-    return subprocess.Popen(
-        service.command, env=environment, preexec_fn=default_signals, start_new_session=True, pass_fds=descriptors
-    )
+    return subprocess.Popen(service.command, env=environment, preexec_fn=in_child, start_new_session=True, pass_fds=descriptors)
 
 
 def _stop_flag() -> list[int]:
