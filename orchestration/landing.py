@@ -266,6 +266,29 @@ def _insert_rows(
     return _loaded(contents, contents.snapshot_at, basis, counts.foreign_row_count)
 
 
+def put_back(
+    connection: duckdb.DuckDBPyConnection,
+    vault: Vault,
+    record: FetchRecord,
+    load_seq: int,
+    snapshot_at: datetime | None,
+    basis: str | None,
+) -> None:
+    """The raw rows of a payload once more, as they were when it was loaded, in the transaction of whoever calls. Judges nothing.
+
+    Raises `VaultError`, `ShapeError` or `LoadError` where they cannot be had.
+    """
+    if unsound := next((part for part in record.parts if not vault.verify(part)), None):
+        raise VaultError(f"{unsound.file} is not there as it was received")
+    source, table = source_of(record), raw_table(SOURCES[record.dataset])
+    if source.shape is None:
+        origin = _origin(record, *snapshot_time(record, source, _noted_time(record, source)), load_seq)
+        insert_rows(connection, table, rows_source(source), origin, vault, record.parts)
+    else:
+        texts = [as_json_text(_text(vault.read(part))) for part in record.parts]
+        insert_documents(connection, table, _origin(record, snapshot_at, basis, load_seq), texts)
+
+
 def declared_row_count(record: FetchRecord) -> int | None:
     """How many rows the provider said the file has, where it said so."""
     note = source_of(record).link_note

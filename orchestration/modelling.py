@@ -12,16 +12,18 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from filelock import FileLock
 
 from warehouse.as_of import Versions
-from warehouse.connection import WarehouseError, open_writer, writer_lock
+from warehouse.connection import REBUILD_MEND, WarehouseError, open_writer, writer_lock
 from warehouse.publish import Mart, Replays
+from warehouse.retention import Payload, RawReader, Readers, wanted_back
 
 PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"
 TARGET_DIR = PROJECT_DIR / "target"
@@ -30,8 +32,10 @@ PARSED_FILE = TARGET_DIR / "partial_parse.msgpack"
 WAREHOUSE_VARIABLE = "HTW_WAREHOUSE_FILE"
 UNIT_TESTS = "resource_type:unit_test"
 VIEWS = "config.materialized:view"
+NO_TABLES = ("view", "ephemeral")
 BUILDS_TABLE = "create table if not exists ops.whole_builds (fingerprint varchar)"
 SOURCE_KINDS = ("*.sql", "*.yml", "*.csv", "*.md")
+PutBack = Callable[[duckdb.DuckDBPyConnection, Sequence[Payload]], None]
 
 
 class BuildError(WarehouseError):
@@ -82,15 +86,26 @@ def _parse() -> None:
         (aside / file.name).replace(file)
 
 
-def build(warehouse_file: Path, target_dir: Path, select: Sequence[str] = (), full_refresh: bool = False) -> list[NodeResult]:
+def build(
+    warehouse_file: Path,
+    target_dir: Path,
+    select: Sequence[str] = (),
+    full_refresh: bool = False,
+    put_back: PutBack | None = None,
+) -> list[NodeResult]:
     """Build and test models (all, or a dbt selection) in the working file, under the writer lock.
 
     A working file that this version of the models has never built whole is built whole, whatever is selected. Unit tests are
-    left out: they test code, not data. Raises `BuildError` when dbt could not run; failures of nodes are among the results.
+    left out: they test code, not data. Raw rows that were dropped and that this build reads are `put_back` first: a model made
+    anew of what is left would lose the history. Raises `BuildError` when nobody can put them back, and when dbt could not run;
+    failures of nodes are among the results.
     """
-    fingerprint = fingerprint_of(prepare_manifest())
+    manifest = prepare_manifest()
+    fingerprint = fingerprint_of(manifest)
     with writer_lock(warehouse_file):
-        is_known = _was_built_whole(warehouse_file, fingerprint) and not full_refresh
+        with open_writer(warehouse_file) as connection:
+            is_known = _was_built_whole(connection, fingerprint) and not full_refresh
+            _complete_raw(connection, raw_readers(manifest), full_refresh, put_back)
         chosen = _only_what_moves(select) if is_known else ["--exclude", UNIT_TESTS]
         results = _invoke(warehouse_file, target_dir, [*_arguments(target_dir, full_refresh), *chosen])
         if not is_known and not any(result.failed for result in results):
@@ -132,11 +147,39 @@ def _invoke(warehouse_file: Path, target_dir: Path, arguments: Sequence[str]) ->
     return [_node_result(result) for result in outcome.result.results]
 
 
-def _was_built_whole(warehouse_file: Path, fingerprint: str) -> bool:
-    with open_writer(warehouse_file) as connection:
-        connection.execute(BUILDS_TABLE)
-        row = connection.execute("select count(*) from ops.whole_builds where fingerprint = ?", [fingerprint]).fetchone()
-        return bool(row and row[0])
+def _was_built_whole(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> bool:
+    connection.execute(BUILDS_TABLE)
+    row = connection.execute("select count(*) from ops.whole_builds where fingerprint = ?", [fingerprint]).fetchone()
+    return bool(row and row[0])
+
+
+def _complete_raw(connection: duckdb.DuckDBPyConnection, readers: Readers, full_refresh: bool, put_back: PutBack | None) -> None:
+    wanted = wanted_back(connection, readers, full_refresh)
+    if wanted and put_back is None:
+        raise BuildError(f"the raw rows of {len(wanted)} payloads that this build reads were dropped", REBUILD_MEND)
+    if wanted and put_back:
+        put_back(connection, wanted)
+
+
+def raw_readers(manifest: Mapping[str, Any]) -> dict[str, tuple[RawReader, ...]]:
+    """The tables made of each dataset's raw rows, be it through views."""
+    raw = {uid: source["name"] for uid, source in manifest["sources"].items() if source["schema"] == "raw"}
+    return {name: tuple(_raw_reader(node) for node in _readers(manifest, uid)) for uid, name in raw.items()}
+
+
+def _readers(manifest: Mapping[str, Any], unique_id: str) -> list[Mapping[str, Any]]:
+    """The tables that are nearest below a node."""
+    below = {uid for uid in manifest["child_map"][unique_id] if uid in manifest["nodes"]}
+    models = [manifest["nodes"][uid] for uid in sorted(below) if manifest["nodes"][uid]["resource_type"] == "model"]
+    views = [node for node in models if node["config"]["materialized"] in NO_TABLES]
+    found = [node for node in models if node not in views]
+    found += [node for view in views for node in _readers(manifest, view["unique_id"])]
+    return list({node["unique_id"]: node for node in found}.values())
+
+
+def _raw_reader(node: Mapping[str, Any]) -> RawReader:
+    is_incremental = node["config"]["materialized"] == "incremental"
+    return RawReader(node["schema"], node["name"], is_incremental, "replays" in node["config"].get("meta", {}))
 
 
 def _note_whole_build(warehouse_file: Path, fingerprint: str) -> None:

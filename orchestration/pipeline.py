@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -30,6 +31,7 @@ from orchestration.pausing import Pauses, pauses
 from orchestration.plan_in_force import live_demand, make_plan, plan_in_force, scopes_due, scopes_wished
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Demand, Urgency
+from orchestration.raw_keeping import bring_back
 from orchestration.settings import Settings
 from orchestration.sole import sole
 from warehouse.connection import (
@@ -188,9 +190,12 @@ class Pipeline:
             return missing_slots(connection, since, self.clock.now(), [dataset.name for dataset in datasets])
 
     def build(self, select: Sequence[str] = (), full_refresh: bool = False) -> list[modelling.NodeResult]:
-        """One dbt build of what `select` names (all models by default). Raises `BuildError` only when dbt could not run."""
+        """One dbt build of what `select` names (all models by default), with the raw rows that it needs back from the vault.
+
+        Raises `BuildError` only when dbt could not run.
+        """
         file, target_dir = self.settings.warehouse_file, self.settings.data_dir / "dbt"
-        results = modelling.build(file, target_dir, select, full_refresh)
+        results = modelling.build(file, target_dir, select, full_refresh, partial(bring_back, self.vault))
         if any(result.failed and is_damage(result.message) for result in results):
             with open_writer(file) as connection:
                 read_whole(connection)

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     lake_data: str | None = None
     lake_history_days: int = Field(default=30, ge=2)
     hot_days: int = Field(default=7, ge=1)
+    raw_days: int = Field(default=7, ge=2)
     plan: str = "free"
     coins: str = "top:20"
     datasets: str = "all"
@@ -135,7 +136,10 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        folder = value.expanduser().absolute()
+        if unreadable := set(str(folder)) & set("%?"):
+            raise ValueError(f"is {str(folder)!r}; Dagster cannot keep its runs in a folder with {min(unreadable)} in its path")
+        return folder
 
     @field_validator("warehouse_url")
     @classmethod
