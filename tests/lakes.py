@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import duckdb
 
 from warehouse.lake import Lake, attached
-from warehouse.lake_changes import shape_of
+from warehouse.lake_changes import shapes_of
 from warehouse.publish import Mart
 
 
@@ -15,7 +15,7 @@ def differences(connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequen
     """By mart: how many rows the working file has and the lake has not, and the other way round; empty where they agree."""
     found = {}
     with attached(connection, lake, read_only=True):
-        for shape in (shape_of(connection, mart) for mart in marts):
+        for shape in shapes_of(connection, marts):
             missing = _count_except(connection, shape.listed, shape.here, shape.there)
             beyond = _count_except(connection, shape.listed, shape.there, shape.here)
             if missing or beyond:

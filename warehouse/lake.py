@@ -53,12 +53,19 @@ class Lake:
 @contextlib.contextmanager
 def lake_lock(lake: Lake, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """One writer of the lake at a time: a publish, or upkeep. Raises `LakeError` where another has it for too long."""
-    lake.catalog.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lake.lock_file, timeout=wait_s)
     try:
-        with FileLock(lake.lock_file, timeout=wait_s):
-            yield
+        lake.catalog.parent.mkdir(parents=True, exist_ok=True)
+        lake.data.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise LakeError(f"another process has been writing the lake for more than {wait_s:.0f} s", "wait for it") from None
+    except OSError as error:
+        raise LakeError(f"the lake at {lake.catalog} cannot be written ({error.strerror})", mend_of(lake)) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -58,16 +58,24 @@ class Shape:
         return next((quoted(name) for name in named if any(name in unit for unit in self.mart.units)), None)
 
 
-def shape_of(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Shape:
-    """What the lake keeps of a mart: all but its internal columns."""
+def shapes_of(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> list[Shape]:
+    """What the lake keeps of the marts: all but their internal columns."""
+    found = columns_of(connection, "current_database()")
+    return [_shape_of(mart, found.get(mart.name, ())) for mart in marts]
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Name and type of every column of the marts of a database, by mart."""
     rows = connection.execute(
-        "select column_name, data_type from duckdb_columns() "
-        "where database_name = current_database() and schema_name = 'marts' and table_name = ? order by column_index",
-        [mart.name],
+        "select table_name, list((column_name, data_type) order by column_index) from duckdb_columns() "
+        f"where database_name = {database} and schema_name = 'marts' group by table_name"
     ).fetchall()
-    columns = tuple((name, kind) for name, kind in rows if not name.startswith(INTERNAL_PREFIX))
-    sequence = next((name for name, _ in rows if name in SEQUENCES), None) if mart.units else None
-    return Shape(mart, columns, sequence)
+    return {table: tuple(map(tuple, columns)) for table, columns in rows}
+
+
+def _shape_of(mart: Mart, columns: Sequence[tuple[str, str]]) -> Shape:
+    sequence = next((name for name, _ in columns if name in SEQUENCES), None) if mart.units else None
+    return Shape(mart, tuple(pair for pair in columns if not pair[0].startswith(INTERNAL_PREFIX)), sequence)
 
 
 def exchange_touched(connection: duckdb.DuckDBPyConnection, shape: Shape, since: int) -> int:
@@ -133,6 +141,11 @@ def exchange(connection: duckdb.DuckDBPyConnection, shape: Shape, bounds: str = 
     for name, rows in tables.items():
         connection.execute(f"create or replace temp table {name} as {rows}")
     gone, fresh = count(connection, "lake_gone"), count(connection, "lake_fresh")
+    if count(connection, "lake_in") != count(connection, "lake_out") - gone + fresh:
+        # Rows that are there twice: all are exchanged.
+        connection.execute("create or replace temp table lake_gone as select _row from lake_out")
+        connection.execute(f"create or replace temp table lake_fresh as select * from lake_in {shape.order}")
+        gone, fresh = count(connection, "lake_gone"), count(connection, "lake_fresh")
     if gone:
         connection.execute(f"delete from {shape.there} where {bounds} and rowid in (select _row from lake_gone)")
     if fresh:
@@ -146,6 +159,11 @@ def digest(connection: duckdb.DuckDBPyConnection, shape: Shape) -> str:
         f"select count(*), coalesce(sum(hash(line)::hugeint), 0) from (select {shape.listed} from {shape.here}) as line"
     ).fetchone()
     return "/".join(map(str, row or ()))
+
+
+def may_change_unnumbered(shape: Shape) -> bool:
+    """Whether rows may be others without a higher sequence."""
+    return shape.sequence is not None and SEQUENCES[shape.sequence] == ">="
 
 
 def newest_sequence(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:

@@ -18,12 +18,14 @@ import duckdb
 from warehouse.lake import NAME, Lake, LakeError, attached, lake_lock, literal
 from warehouse.lake_changes import (
     Shape,
+    columns_of,
     count,
     digest,
     exchange_all,
     exchange_touched,
+    may_change_unnumbered,
     newest_sequence,
-    shape_of,
+    shapes_of,
 )
 from warehouse.publish import Mart, fingerprint_of_content, hash_of, origin_of
 from warehouse.raw_tables import quoted
@@ -61,9 +63,10 @@ class Edition:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a mart was written: up to which sequence, or with which digest of all rows."""
+    """How far a mart was written: up to which sequence, with how many rows, with which digest where no sequence tells."""
 
     sequence: int = 0
+    row_count: int = 0
     digest: str = ""
 
 
@@ -76,7 +79,6 @@ def publish_lake(
     next call. Raises `LakeError`, with nothing changed, where the lake cannot be written.
     """
     basis, fingerprint = f"{origin_of(connection)}/{models}", fingerprint_of_content(connection, marts, models)
-    lake.data.mkdir(parents=True, exist_ok=True)
     with lake_lock(lake), attached(connection, lake):
         known = _edition(connection)
         has_lost_files = _has_lost_files(connection, lake)
@@ -100,44 +102,43 @@ def _write(
     connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], known: Edition, new: Edition, has_lost_files: bool
 ) -> dict[str, int]:
     _make_own_tables(connection)
-    progress = _progress(connection)
-    _drop_others(connection, [] if has_lost_files else marts)
-    return {mart.name: _write_mart(connection, mart, progress.get(mart.name), known, new) for mart in marts}
+    there = columns_of(connection, literal(NAME))
+    for name in there:
+        # Dropping a table does not read it, so that this also clears away what lost its files.
+        if has_lost_files or name not in {mart.name for mart in marts}:
+            connection.execute(f"drop table {NAME}.marts.{quoted(name)}")
+    progress, reached, changes = _progress(connection), {}, {}
+    for shape in shapes_of(connection, marts):
+        name = shape.mart.name
+        is_made = has_lost_files or there.get(name) != shape.columns
+        if is_made:
+            _make(connection, shape)
+        if is_made or known.described != new.described:
+            _describe(connection, shape)
+        reached[name] = _reached(connection, shape)
+        is_other = is_made or known.basis != new.basis
+        changes[name] = _bring_up(connection, shape, None if is_other else progress.get(name), reached[name])
+    _note_progress(connection, progress, reached)
+    return changes
 
 
-def _write_mart(
-    connection: duckdb.DuckDBPyConnection, mart: Mart, progress: Progress | None, known: Edition, new: Edition
-) -> int:
-    shape = shape_of(connection, mart)
-    is_made = _make(connection, shape)
-    if is_made or known.described != new.described:
-        _describe(connection, shape)
-    reached = Progress(newest_sequence(connection, shape), "" if shape.sequence else digest(connection, shape))
-    if is_made or progress is None or known.basis != new.basis:
-        changed = exchange_all(connection, shape)
-    elif shape.sequence:
-        changed = exchange_touched(connection, shape, progress.sequence)
-    else:
-        changed = exchange_all(connection, shape) if reached.digest != progress.digest else 0
-    # A rule of replacement that the above does not know of shows in the number of rows.
-    if count(connection, shape.here) != count(connection, shape.there):
-        changed += exchange_all(connection, shape)
-    if reached != progress:
-        connection.execute(f"delete from {PROGRESS} where mart = $1", [mart.name])
-        connection.execute(f"insert into {PROGRESS} values ($1, $2, $3)", [mart.name, reached.sequence, reached.digest])
-    return changed
+def _bring_up(connection: duckdb.DuckDBPyConnection, shape: Shape, before: Progress | None, reached: Progress) -> int:
+    """Rows written or taken away; all of the mart is compared where it is not known how far it was written before."""
+    if before is None:
+        return exchange_all(connection, shape)
+    if before == reached and not may_change_unnumbered(shape):
+        return 0
+    changed = exchange_touched(connection, shape, before.sequence) if shape.sequence else exchange_all(connection, shape)
+    # Rows that went in a way of which no sequence tells show in how many there are.
+    return changed if count(connection, shape.there) == reached.row_count else changed + exchange_all(connection, shape)
 
 
-def _make(connection: duckdb.DuckDBPyConnection, shape: Shape) -> bool:
-    """Make the lake's table where there is none of these columns; whether it was made."""
-    name = shape.mart.name
-    rows = connection.execute(
-        f"select column_name, data_type from duckdb_columns() where database_name = '{NAME}' and schema_name = 'marts' "
-        "and table_name = ? order by column_index",
-        [name],
-    ).fetchall()
-    if tuple(rows) == shape.columns:
-        return False
+def _reached(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Progress:
+    told = "" if shape.sequence else digest(connection, shape)
+    return Progress(newest_sequence(connection, shape), count(connection, shape.here), told)
+
+
+def _make(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
     connection.execute(f"drop table if exists {shape.there}")
     connection.execute(f"create table {shape.there} ({', '.join(f'{quoted(column)} {kind}' for column, kind in shape.columns)})")
     if shape.mart.partition_by:
@@ -145,7 +146,6 @@ def _make(connection: duckdb.DuckDBPyConnection, shape: Shape) -> bool:
         connection.execute(f"alter table {shape.there} set partitioned by (year({at}), month({at}), day({at}))")
     if shape.mart.sort_by:
         connection.execute(f"alter table {shape.there} set sorted by ({', '.join(map(quoted, shape.mart.sort_by))})")
-    return True
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
@@ -161,15 +161,16 @@ def _make_own_tables(connection: duckdb.DuckDBPyConnection) -> None:
         f"create table if not exists {EDITION} "
         "(published_at timestamp, fingerprint varchar, basis varchar, described varchar, fetch_seq bigint)"
     )
-    connection.execute(f"create table if not exists {PROGRESS} (mart varchar, sequence bigint, digest varchar)")
+    connection.execute(f"create table if not exists {PROGRESS} (mart varchar, sequence bigint, row_count bigint, digest varchar)")
 
 
-def _drop_others(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> None:
-    """What is no mart any more; all, where files of the data are missing: dropping a table does not read it."""
-    names = {mart.name for mart in marts}
-    for name in _tables(connection, "marts"):
-        if name not in names:
-            connection.execute(f"drop table {NAME}.marts.{quoted(name)}")
+def _note_progress(
+    connection: duckdb.DuckDBPyConnection, before: Mapping[str, Progress], reached: Mapping[str, Progress]
+) -> None:
+    if before != reached:
+        rows = [value for name, at in reached.items() for value in (name, at.sequence, at.row_count, at.digest)]
+        connection.execute(f"delete from {PROGRESS}")
+        connection.execute(f"insert into {PROGRESS} values {', '.join(['(?, ?, ?, ?)'] * len(reached))}", rows)
 
 
 def _note(connection: duckdb.DuckDBPyConnection, new: Edition, now: datetime) -> None:
@@ -181,22 +182,16 @@ def _note(connection: duckdb.DuckDBPyConnection, new: Edition, now: datetime) ->
 
 
 def _edition(connection: duckdb.DuckDBPyConnection) -> Edition:
-    if "edition" not in _tables(connection, "main"):
+    has_one = f"select 1 from __ducklake_metadata_{NAME}.ducklake_table where table_name = 'edition' and end_snapshot is null"
+    if not connection.execute(has_one).fetchone():
         return Edition()
     row = connection.execute(f"select fingerprint, basis, described, fetch_seq from {EDITION}").fetchone()
     return Edition(*row) if row else Edition()
 
 
 def _progress(connection: duckdb.DuckDBPyConnection) -> dict[str, Progress]:
-    rows = connection.execute(f"select mart, sequence, digest from {PROGRESS}").fetchall()
-    return {mart: Progress(sequence, text) for mart, sequence, text in rows}
-
-
-def _tables(connection: duckdb.DuckDBPyConnection, schema: str) -> list[str]:
-    rows = connection.execute(
-        "select table_name from duckdb_tables() where database_name = $1 and schema_name = $2", [NAME, schema]
-    ).fetchall()
-    return [row[0] for row in rows]
+    rows = connection.execute(f"select mart, sequence, row_count, digest from {PROGRESS}").fetchall()
+    return {mart: Progress(*reached) for mart, *reached in rows}
 
 
 def _has_lost_files(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from warehouse.lake import NAME, Lake, attached, lake_lock
+from warehouse.lake import NAME, Lake, LakeError, attached, lake_lock
 
 REMOVED_AFTER_DAYS = 2
 # A file is written again once a twentieth of its rows are gone.
@@ -58,16 +58,23 @@ def maintain(lake: Lake, history_days: int) -> tuple[LakeState, LakeState]:
 
     States older than `history_days` can no longer be asked for; nothing that is published now is lost. Raises `LakeError`.
     """
-    before = state_of(lake)
-    for step in STEPS:
-        # Let a publish that waits go in between.
-        with lake_lock(lake), _connected(lake) as connection, attached(connection, lake):
-            connection.execute(step.format(history_days=history_days))
-    return before, state_of(lake)
+    with _connected(lake) as connection:
+        before = _state(connection, lake)
+        for step in STEPS:
+            # Let a publish that waits go in between.
+            with lake_lock(lake), attached(connection, lake):
+                connection.execute(step.format(history_days=history_days))
+        return before, _state(connection, lake)
 
 
 def state_of(lake: Lake) -> LakeState:
-    with _connected(lake) as connection, attached(connection, lake, read_only=True):
+    """What the lake holds now. Raises `LakeError`."""
+    with _connected(lake) as connection:
+        return _state(connection, lake)
+
+
+def _state(connection: duckdb.DuckDBPyConnection, lake: Lake) -> LakeState:
+    with attached(connection, lake, read_only=True):
         sizes = connection.execute(SIZES).fetchall()
         found = connection.execute(
             "select count(*), min(snapshot_time)::varchar, max(snapshot_time)::varchar, arg_max(commit_message, snapshot_id) "
@@ -79,8 +86,6 @@ def state_of(lake: Lake) -> LakeState:
 
 
 def _connected(lake: Lake) -> duckdb.DuckDBPyConnection:
-    from warehouse.lake import LakeError
-
     if not lake.catalog.exists():
         raise LakeError(f"there is no lake at {lake.catalog} yet", "run `htw poll` (or `htw demo`)")
     connection = duckdb.connect()

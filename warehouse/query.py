@@ -73,21 +73,28 @@ def query(source: Path | Lake, sql: str, at: datetime | None = None) -> pd.DataF
     """The result of one statement over the published marts. Raises `WarehouseError` with DuckDB's words."""
     if unsafe := UNSAFE.search(sql) or (CHANGES_THE_LAKE.search(sql) if isinstance(source, Lake) else None):
         raise WarehouseError(f"`{unsafe[1]}` is no function for reading the published marts")
+    if isinstance(source, Lake):
+        _refuse_other_than_reading(sql)
     with connect_published(source, at) as connection:
         try:
-            if isinstance(source, Lake):
-                _refuse_other_than_reading(connection, sql)
             relation = connection.sql(sql)
             return pd.DataFrame() if relation is None else relation.df()
         except duckdb.Error as error:
             raise WarehouseError(str(error).strip()) from error
 
 
-def _refuse_other_than_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _refuse_other_than_reading(sql: str) -> None:
     """COPY and ATTACH would write where the lake's files may be read."""
-    reads = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    for statement in connection.extract_statements(sql):
-        inner = EXPLAINS.sub("", statement.query) if statement.type == duckdb.StatementType.EXPLAIN else statement.query
-        kinds = [found.type for found in connection.extract_statements(inner)]
-        if statement.type not in reads or any(kind != duckdb.StatementType.SELECT for kind in kinds):
-            raise WarehouseError("the lake answers SELECT only (and EXPLAIN of it)")
+    with duckdb.connect() as parser:
+        for statement in _statements(parser, sql):
+            is_explained = statement.type == duckdb.StatementType.EXPLAIN
+            inner = _statements(parser, EXPLAINS.sub("", statement.query)) if is_explained else [statement]
+            if any(found.type != duckdb.StatementType.SELECT for found in inner):
+                raise WarehouseError("the lake answers SELECT only (and EXPLAIN of it)")
+
+
+def _statements(parser: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:
+    try:
+        return parser.extract_statements(sql)
+    except duckdb.Error as error:
+        raise WarehouseError(str(error).strip()) from error
