@@ -209,3 +209,31 @@ def test_a_mail_user_that_is_an_address_is_the_sender(monkeypatch: pytest.Monkey
 def test_a_data_folder_that_dagster_cannot_use_is_named(folder: str) -> None:
     with pytest.raises(SettingsError, match=r"HTW_DATA_DIR is '.*'; Dagster cannot keep its runs"):
         load_settings(api_token=SECRET, data_dir=Path(folder))
+
+
+@pytest.mark.parametrize(
+    ("url", "data", "catalog", "folder"),
+    [
+        pytest.param(None, None, "data/lake/catalog.sqlite", "data/lake/data", id="usual"),
+        pytest.param("sqlite:///srv/l/c.sqlite", None, "/srv/l/c.sqlite", "/srv/l/data", id="elsewhere"),
+        pytest.param("sqlite:c.sqlite", "file:///big/data", "c.sqlite", "/big/data", id="apart"),
+        pytest.param("/srv/c.sqlite", "/big", "/srv/c.sqlite", "/big", id="plain-paths"),
+    ],
+)
+def test_the_lake_is_where_it_is_said_to_be(url: str | None, data: str | None, catalog: str, folder: str) -> None:
+    lake = load_settings(api_url=LOOPBACK, lake_url=url, lake_data=data).lake
+    assert (lake.catalog, lake.data) == (Path(catalog).absolute(), Path(folder).absolute())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lake_url": "postgres://me:word@db/lake"}, {"lake_url": "sqlite:"}, {"lake_data": "s3://bucket/lake"}, {"hot_days": 0},
+        {"lake_history_days": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_lake_that_cannot_be_is_named_without_its_password(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match=f"HTW_{next(iter(wrong)).upper()}") as caught:
+        load_settings(api_url=LOOPBACK, **wrong)
+    assert "word" not in str(caught.value)
