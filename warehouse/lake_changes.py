@@ -78,19 +78,32 @@ def _shape_of(mart: Mart, columns: Sequence[tuple[str, str]]) -> Shape:
     return Shape(mart, tuple(pair for pair in columns if not pair[0].startswith(INTERNAL_PREFIX)), sequence)
 
 
-def exchange_touched(connection: duckdb.DuckDBPyConnection, shape: Shape, since: int) -> int:
-    """Exchange what differs among the units written since a sequence. The number of rows written or taken away."""
+@dataclass(frozen=True)
+class Exchanged:
+    """Rows taken out of the lake and put in."""
+
+    gone: int = 0
+    fresh: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.gone + self.fresh
+
+    def __add__(self, other: Exchanged) -> Exchanged:
+        return Exchanged(self.gone + other.gone, self.fresh + other.fresh)
+
+
+def exchange_touched(connection: duckdb.DuckDBPyConnection, shape: Shape, since: int) -> Exchanged:
+    """Exchange what differs among the units written since a sequence."""
     named = [f"{unit} as u{number}" for number, unit in enumerate(shape.mart.units)]
     selected = ", ".join([*named, f"{f'cast({shape.time} as date)' if shape.time else 'null::date'} as day"])
-    connection.execute(
-        f"create or replace temp table lake_touched as select distinct {selected} from {shape.here} "
-        f"where {shape.sequence} {SEQUENCES[str(shape.sequence)]} {since}"
-    )
+    touched = f"where {shape.sequence} {SEQUENCES[str(shape.sequence)]} {since}"
+    _make_table(connection, "lake_touched", f"select distinct {selected} from {shape.here} {touched}")
     _add_replayed(connection, shape, selected, since)
     days = [row[0] for row in connection.execute("select distinct day from lake_touched order by day").fetchall()]
     numbers = ", ".join(f"u{number}" for number in range(len(named)))
     match = f"({', '.join(shape.mart.units)}) in (select ({numbers}) from lake_touched)"
-    return sum(exchange(connection, shape, bounds, match) for bounds in _bounds(shape, days))
+    return sum((exchange(connection, shape, bounds, match) for bounds in _bounds(shape, days)), Exchanged())
 
 
 def _add_replayed(connection: duckdb.DuckDBPyConnection, shape: Shape, selected: str, since: int) -> None:
@@ -98,9 +111,11 @@ def _add_replayed(connection: duckdb.DuckDBPyConnection, shape: Shape, selected:
     if not (replays := shape.mart.replays):
         return
     scope, at = quoted(replays.scope), quoted(replays.at)
-    connection.execute(
-        f"create or replace temp table lake_replayed as select {scope}, min(snapshot_at) as from_at "
-        f"from intermediate.{quoted(replays.model)} where _load_seq > {since} group by {scope}"
+    _make_table(
+        connection,
+        "lake_replayed",
+        f"select {scope}, min(snapshot_at) as from_at from intermediate.{quoted(replays.model)} "
+        f"where _load_seq > {since} group by {scope}",
     )
     row = connection.execute("select min(from_at)::varchar from lake_replayed").fetchone()
     for relation in (shape.here, shape.there) if row and row[0] else ():
@@ -110,12 +125,9 @@ def _add_replayed(connection: duckdb.DuckDBPyConnection, shape: Shape, selected:
         )
 
 
-def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
+def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Exchanged:
     """The same for whatever differs anywhere: by days, where rows have one."""
-    if _is_empty(connection, shape.there):
-        connection.execute(f"insert into {shape.there} select {shape.listed} from {shape.here} {shape.order}")
-        return count(connection, shape.there)
-    if not shape.time:
+    if not shape.time or _is_empty(connection, shape.there):
         return exchange(connection, shape)
     digests = (
         f"select cast({shape.time} as date) as day, count(*) as n, sum(hash(line)::hugeint) as h "
@@ -125,32 +137,30 @@ def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
         f"select day from ({digests.format(shape.here)}) as here full join ({digests.format(shape.there)}) as there using (day) "
         "where here.n is distinct from there.n or here.h is distinct from there.h order by day"
     ).fetchall()
-    return sum(exchange(connection, shape, _between(shape, row[0], row[0])) for row in rows)
+    return sum((exchange(connection, shape, _between(shape, row[0], row[0])) for row in rows), Exchanged())
 
 
-def exchange(connection: duckdb.DuckDBPyConnection, shape: Shape, bounds: str = ALL_ROWS, match: str = ALL_ROWS) -> int:
+def exchange(connection: duckdb.DuckDBPyConnection, shape: Shape, bounds: str = ALL_ROWS, match: str = ALL_ROWS) -> Exchanged:
     """Take the rows out of the lake that the working file does not have, and put in those that it has and the lake has not."""
-    same = " and ".join(f"i.{quoted(name)} is not distinct from o.{quoted(name)}" for name, _ in shape.columns)
     where = f"where {bounds} and {match}"
-    tables = {
-        "lake_in": f"select {shape.listed} from {shape.here} {where}",
-        "lake_out": f"select rowid as _row, {shape.listed} from {shape.there} {where}",
-        "lake_gone": f"select _row from lake_out as o anti join lake_in as i on {same}",
-        "lake_fresh": f"select {shape.listed} from lake_in as i anti join lake_out as o on {same} {shape.order}",
-    }
-    for name, rows in tables.items():
-        connection.execute(f"create or replace temp table {name} as {rows}")
-    gone, fresh = count(connection, "lake_gone"), count(connection, "lake_fresh")
-    if count(connection, "lake_in") != count(connection, "lake_out") - gone + fresh:
+    held = _make_table(connection, "lake_out", f"select rowid as _row, {shape.listed} from {shape.there} {where}")
+    if not held:
+        written = connection.execute(f"insert into {shape.there} select {shape.listed} from {shape.here} {where} {shape.order}")
+        return Exchanged(0, _told(written))
+    same = " and ".join(f"i.{quoted(name)} is not distinct from o.{quoted(name)}" for name, _ in shape.columns)
+    wanted = _make_table(connection, "lake_in", f"select {shape.listed} from {shape.here} {where}")
+    gone = _make_table(connection, "lake_gone", f"select _row from lake_out as o anti join lake_in as i on {same}")
+    missing = f"select {shape.listed} from lake_in as i anti join lake_out as o on {same} {shape.order}"
+    fresh = _make_table(connection, "lake_fresh", missing)
+    if wanted != held - gone + fresh:
         # Rows that are there twice: all are exchanged.
-        connection.execute("create or replace temp table lake_gone as select _row from lake_out")
-        connection.execute(f"create or replace temp table lake_fresh as select * from lake_in {shape.order}")
-        gone, fresh = count(connection, "lake_gone"), count(connection, "lake_fresh")
+        gone = _make_table(connection, "lake_gone", "select _row from lake_out")
+        fresh = _make_table(connection, "lake_fresh", f"select * from lake_in {shape.order}")
     if gone:
         connection.execute(f"delete from {shape.there} where {bounds} and rowid in (select _row from lake_gone)")
     if fresh:
         connection.execute(f"insert into {shape.there} select * from lake_fresh")
-    return gone + fresh
+    return Exchanged(gone, fresh)
 
 
 def digest(connection: duckdb.DuckDBPyConnection, shape: Shape) -> str:
@@ -175,6 +185,16 @@ def newest_sequence(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
 
 def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     row = connection.execute(f"select count(*) from {relation}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _make_table(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> int:
+    """A temporary table; how many rows it has."""
+    return _told(connection.execute(f"create or replace temp table {name} as {rows}"))
+
+
+def _told(done: duckdb.DuckDBPyConnection) -> int:
+    row = done.fetchone()
     return int(row[0]) if row else 0
 
 

@@ -125,12 +125,16 @@ def _write(
 def _bring_up(connection: duckdb.DuckDBPyConnection, shape: Shape, before: Progress | None, reached: Progress) -> int:
     """Rows written or taken away; all of the mart is compared where it is not known how far it was written before."""
     if before is None:
-        return exchange_all(connection, shape)
+        return exchange_all(connection, shape).rows
     if before == reached and not may_change_unnumbered(shape):
         return 0
-    changed = exchange_touched(connection, shape, before.sequence) if shape.sequence else exchange_all(connection, shape)
-    # Rows that went in a way of which no sequence tells show in how many there are.
-    return changed if count(connection, shape.there) == reached.row_count else changed + exchange_all(connection, shape)
+    if not shape.sequence:
+        return exchange_all(connection, shape).rows
+    done = exchange_touched(connection, shape, before.sequence)
+    if before.row_count - done.gone + done.fresh != reached.row_count:
+        # Rows that went in a way of which no sequence tells show in how many there are.
+        done += exchange_all(connection, shape)
+    return done.rows
 
 
 def _reached(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Progress:
