@@ -33,6 +33,7 @@ from orchestration.settings import (
     load_settings,
 )
 from orchestration.status_command import status
+from orchestration.storage_commands import storage
 
 DIFFERENCES = SLOTS_MISSING
 ROWS_SHOWN = 100
@@ -106,6 +107,7 @@ app.command()(metrics)
 app.command()(heal)
 app.command()(backfill)
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(storage, name="storage")
 app.add_typer(lake, name="lake")
 
 

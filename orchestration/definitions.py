@@ -13,11 +13,11 @@ from orchestration.assets.dbt_models import build_model_assets, build_published_
 from orchestration.assets.raw_datasets import build_sweep_asset
 from orchestration.clock import Clock
 from orchestration.hypertracker.endpoint import Dataset
-from orchestration.jobs import build_cadence_job, build_heal_job, build_lake_job
+from orchestration.jobs import build_cadence_job, build_heal_job, build_lake_job, build_tidy_job
 from orchestration.partitions import first_slot
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence
-from orchestration.schedules import build_heal_schedule, build_lake_schedule, build_schedule
+from orchestration.schedules import build_heal_schedule, build_lake_schedule, build_schedule, build_tidy_schedule
 from orchestration.sensors import build_coverage_sensor, build_failure_sensor, build_state_sensor
 from orchestration.settings import Settings, load_settings
 
@@ -31,11 +31,12 @@ def build_definitions(settings: Settings | None = None, clock: Clock | None = No
     planned = pipeline().planned_intervals()
     sweeps = [build_sweep_asset(cadence, datasets, start, pipeline, planned) for cadence, datasets in by_cadence.items()]
     jobs = {cadence: build_cadence_job(cadence, datasets) for cadence, datasets in by_cadence.items()}
-    heal, upkeep = build_heal_job(pipeline), build_lake_job(pipeline)
+    heal, upkeep, tidy = build_heal_job(pipeline), build_lake_job(pipeline), build_tidy_job(pipeline)
+    daily = [build_lake_schedule(upkeep), build_tidy_schedule(tidy)]
     return dg.Definitions(
         assets=[*sweeps, build_model_assets(pipeline), build_published_asset(pipeline)],
-        jobs=[*jobs.values(), heal, upkeep],
-        schedules=[*map(build_schedule, jobs.values()), build_heal_schedule(heal), build_lake_schedule(upkeep)],
+        jobs=[*jobs.values(), heal, upkeep, tidy],
+        schedules=[*map(build_schedule, jobs.values()), build_heal_schedule(heal), *daily],
         sensors=[
             build_state_sensor(cadence, by_cadence[cadence], job, pipeline)
             for cadence, job in jobs.items()

@@ -1,4 +1,4 @@
-"""Jobs: one a cadence, from the poll of its datasets to the published copy; one that heals, and one for the lake's upkeep.
+"""Jobs: one a cadence, from the poll of its datasets to the published copy; one that heals, and two for what is kept.
 
 Belongs here: job definitions only. A cadence's job holds its raw assets and everything downstream of them, in one process: a
 second process would pay for every import again.
@@ -14,9 +14,12 @@ from orchestration.hypertracker.endpoint import Dataset
 from orchestration.partitions import raw_key, slot_key
 from orchestration.pipeline import Pipeline, is_answered
 from orchestration.planning.slots import Cadence
+from orchestration.storage_commands import tidied_lines
+from orchestration.tidying import tidy_storage
 from warehouse.lake_upkeep import maintain
 
 HEAL = "heal"
+TIDY = "tidy"
 MAINTAIN_LAKE = "maintain_lake"
 
 
@@ -70,6 +73,22 @@ def build_lake_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
         maintain_files()
 
     return maintain_lake
+
+
+def build_tidy_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
+    """Old days of the vault and of raw; a poll waits for the dropping of rows at most, not for the reading of bodies."""
+    says = "Packs old days of the vault, drops raw rows older than HTW_RAW_DAYS that no build needs."
+
+    @dg.op(description=says)
+    def tidy_old_days(context: dg.OpExecutionContext) -> None:
+        for line in tidied_lines(tidy_storage(pipeline())):
+            context.log.info(line)
+
+    @dg.job(name=TIDY, executor_def=dg.in_process_executor, tags={"dagster/priority": "-2"}, description=says)
+    def tidy() -> None:
+        tidy_old_days()
+
+    return tidy
 
 
 def _heal(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:

@@ -39,6 +39,7 @@ def look_around(settings: Settings) -> Iterator[Finding]:
     yield _leftovers(repair.leftovers(settings.data_dir))
     yield _locks(settings.warehouse_file)
     yield _damaged_records(vault)
+    yield from _packs(vault)
     records = list(vault.records())
     yield _vault(vault, records)
     yield _unnamed(repair.unnamed_bodies(vault, records))
@@ -116,6 +117,13 @@ def _damaged_records(vault: Vault) -> Finding:
     if damaged:
         return Finding("records", False, f"{counted(len(damaged), 'record')} cannot be read, such as {damaged[0]}", FIX)
     return Finding("records", True, "every record of the vault can be read")
+
+
+def _packs(vault: Vault) -> Iterator[Finding]:
+    """Nothing mends a pack but another copy of it; what it held and the provider still has is asked for again."""
+    if damaged := vault.damaged_packs():
+        says = f"{counted(len(damaged), 'pack')} of old days cannot be read to the end, such as {damaged[0]}"
+        yield Finding("packs", False, says, GONE_MEND)
 
 
 def _vault(vault: Vault, records: Sequence[FetchRecord]) -> Finding:

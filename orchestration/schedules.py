@@ -11,6 +11,7 @@ import dagster as dg
 HEALS_AT = "7,22,37,52 * * * *"
 # Between the slots, and the polls of whole hours.
 MAINTAINS_AT = "41 3 * * *"
+TIDIES_AT = "26 4 * * *"
 
 
 def build_schedule(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
@@ -25,3 +26,8 @@ def build_heal_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
 def build_lake_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     running = dg.DefaultScheduleStatus.RUNNING
     return dg.ScheduleDefinition(job=job, cron_schedule=MAINTAINS_AT, execution_timezone="UTC", default_status=running)
+
+
+def build_tidy_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    running = dg.DefaultScheduleStatus.RUNNING
+    return dg.ScheduleDefinition(job=job, cron_schedule=TIDIES_AT, execution_timezone="UTC", default_status=running)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,19 +14,23 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner, Result
 
 from orchestration import modelling
+from orchestration.cli import app
 from orchestration.clock import SteppedClock
 from orchestration.collecting import Ask
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.modelling import BuildError, prepare_manifest, raise_for_failures, raw_readers
 from orchestration.pipeline import Pipeline
 from orchestration.settings import load_settings
+from orchestration.storage_report import Growth, Rates, survey
 from orchestration.tidying import tidy_storage
 from sandbox import Sandbox, SandboxSettings, running_sandbox
 from tests.reliability.oracles import facts
 from warehouse.connection import WarehouseError, open_reader, open_writer
 from warehouse.retention import kept_whole
+from warehouse.sizes import Files, Received, Working
 
 BEGIN = datetime(2026, 3, 26, tzinfo=UTC)
 DAYS = (0, 1, 9, 10)
@@ -149,3 +157,65 @@ def test_who_reads_raw_rows_is_told_by_the_models(polled: Pipeline) -> None:
     assert all(readers[name] for name in DATASETS)
     known = {name for (name,) in rows(polled, "select table_name from duckdb_tables() where schema_name = 'raw'")}
     assert known == readers.keys()
+
+
+def htw(pipeline: Pipeline, *arguments: str) -> Result:
+    """A command on a folder, in this process."""
+    env = {
+        "HTW_DATA_DIR": str(pipeline.settings.data_dir),
+        "HTW_DATASETS": ",".join(DATASETS),
+        "HTW_COINS": "top:2",
+        "HTW_PLAN": "flow",
+    }
+    return CliRunner(env=env).invoke(app, list(arguments), catch_exceptions=False)
+
+
+def test_storage_tells_every_byte_where_it_lies(polled: Pipeline) -> None:
+    found = json.loads(htw(polled, "storage", "--json").stdout)
+    vault = polled.settings.vault_dir
+    on_disk = sum(path.stat().st_blocks * 512 for name in DATASETS for path in (vault / name).rglob("*") if path.is_file())
+    assert sum(day["bytes"] for day in found["vault"] if day["dataset"] in DATASETS) == on_disk
+    assert {day["day"] for day in found["vault"] if day["dataset"] == "coins"} == {f"{slot:%Y-%m-%d}" for slot in SLOTS}
+    tables = sum(table["byte_count"] for table in found["tables"])
+    file = found["places"]["working file"]["bytes"]
+    assert 0.5 * file < tables + found["free_bytes"] <= file
+    assert {table["schema"] for table in found["tables"]} >= {"raw", "ops", "intermediate", "marts"}
+    assert found["places"]["vault"]["bytes"] == sum(day["bytes"] for day in found["vault"])
+
+
+def test_the_forecast_is_what_a_poll_brought_times_the_polls_of_the_plan(polled: Pipeline) -> None:
+    slots = [record for record in polled.vault.records("coins") if record.slot >= SLOTS[2]]
+    measured = Working(received=(Received("coins", "2026-04-04", 2, 1000, 1000),))
+    vault = {("coins", "2026-04-04"): Files(4, 3000, 2500), ("coins", "2026-03-01"): Files(1, 99, 99)}
+    rates = Rates(vault, measured, {"coins": 5000}, {"coins": 1000}, SLOTS[-1].date())
+    assert rates.growth("coins", 96) == Growth("coins", 96, 96 * 1500, 0, 0)
+    assert rates.growth("heatmap", 96) == Growth("heatmap", 96)
+    found = survey(polled)
+    coins = next(one for one in found.growth if one.dataset == "coins")
+    assert coins.vault
+    assert coins.vault / coins.polls_a_day == pytest.approx(found.vault["coins", "2026-04-04"].byte_count, rel=0.5)
+    assert len(slots) == 2
+    assert found.in_a_year() == pytest.approx(365 * (found.a_day("vault") + found.a_day("facts")) + 7 * found.a_day("raw"))
+    assert next(one for one in found.keeping if one.setting == "HTW_RAW_DAYS").bytes_to_go > 0
+
+
+def test_storage_and_tidy_speak_to_people(folder: Pipeline) -> None:
+    shown = htw(folder, "storage").stdout
+    for words in ("working file", "vault by dataset", "marts.", "a day of the plan in force", "HTW_RAW_DAYS", "in a year"):
+        assert words in shown
+    assert "order_snapshots" in shown
+    age(folder, days=2)
+    would = htw(folder, "storage", "tidy", "--dry-run").stdout
+    assert re.search(r"^\d+ days of a dataset to be packed$", would, re.MULTILINE)
+    assert "raw.segments is kept: dim_cohort is made of all of it" in would
+    did = json.loads(htw(folder, "storage", "tidy", "--json").stdout)
+    assert did["days_to_pack"] == len(did["packed"]) > 0
+    assert did["raw_rows_dropped"] > 0
+    assert htw(folder, "storage", "tidy").stdout.startswith("0 days of a dataset packed: 0 files less\nraw rows of 0 payloads")
+
+
+def age(pipeline: Pipeline, days: int) -> None:
+    """As if nobody had touched the vault for so long."""
+    then = time.time() - timedelta(days=days).total_seconds()
+    for path in pipeline.settings.vault_dir.rglob("*"):
+        os.utime(path, (then, then))
