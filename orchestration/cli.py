@@ -60,7 +60,7 @@ def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool)
     grouped = {c: [d for d in group if d.name in chosen] for c, group in datasets_by_cadence(settings).items()}
     due = {cadence: group for cadence, group in grouped.items() if group}
     for cadence in due:
-        _slot_for(cadence, moment, datetime.now(UTC))
+        _slot_for(settings, cadence, moment)
     statuses, errors = [], []
     for at, group, error in _poll_each(settings, due, moment, bool(names)):
         statuses += read_status(settings.warehouse_file, group, at, at + timedelta(microseconds=1))
@@ -95,7 +95,7 @@ def _poll_each(
     definitions = build_definitions(settings)
     with full_disk_in_words(settings.data_dir), dagster_instance(settings.dagster_home) as instance:
         for cadence, group in due.items():
-            at = _slot_for(cadence, moment, datetime.now(UTC))
+            at = _slot_for(settings, cadence, moment)
             with err.status(f"polling {', '.join(d.name for d in group)} for {at:%Y-%m-%d %H:%M} UTC"):
                 result = run_slot(definitions, cadence, at, group, instance, beyond_plan)
             yield at, group, "" if result.succeeded else result.error
@@ -300,13 +300,20 @@ def _minute_of(option: str, text: str | None) -> datetime | None:
         raise SettingsError(f"{option} {text} is not a UTC minute such as 2026-03-24T10:15Z") from None
 
 
-def _slot_for(cadence: Cadence, moment: datetime | None, now: datetime) -> datetime:
+def _slot_for(settings: Settings, cadence: Cadence, moment: datetime | None) -> datetime:
+    from orchestration.partitions import first_slot
+
+    now = datetime.now(UTC)
     if moment is None:
         return slot_at(cadence, now)
     if not is_slot(cadence, moment):
         raise SettingsError(f"{moment:%Y-%m-%dT%H:%MZ} is no slot of a dataset due {cadence.value}; name the datasets it is for")
     if moment > now:
         raise SettingsError(f"{moment:%Y-%m-%dT%H:%MZ} has not begun yet")
+    if moment < (first := first_slot(settings.data_dir, now)):
+        raise SettingsError(
+            f"{moment:%Y-%m-%dT%H:%MZ} lies before the first slot here, {first:%Y-%m-%d}; `htw backfill` goes further"
+        )
     return moment
 
 

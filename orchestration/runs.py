@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import yaml  # type: ignore[import-untyped]
 
 from orchestration.assets.raw_datasets import BEYOND_PLAN
 from orchestration.hypertracker.endpoint import Dataset
@@ -20,7 +22,7 @@ from orchestration.partitions import raw_key, slot_key
 from orchestration.planning.slots import Cadence
 from orchestration.reconciler import live_run
 from warehouse.disk import DISK_FULL, says_disk_full
-from warehouse.small_files import write_durably
+from warehouse.small_files import read_small, write_durably
 
 UNTOLD = "the run failed; its log is in the Dagster UI"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -63,11 +65,18 @@ def dagster_instance(home: Path) -> dg.DagsterInstance:
 
 
 def write_dagster_config(home: Path) -> None:
-    """Give a new Dagster home its configuration; an existing one is left alone."""
+    """Give a new Dagster home its configuration; an existing one is left alone, one that cannot be read is kept aside."""
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
-    if not target.exists():
+    if read_small(target, _mapping, home) is None:
         write_durably(target, (Path(__file__).parent / "dagster.yaml").read_text("utf-8"))
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ValueError("no YAML") from error
 
 
 def first_error(events: Iterable[dg.DagsterEvent]) -> str:

@@ -23,7 +23,7 @@ from warehouse.vault import FetchRecord, Part, Vault
 
 # No fetch, load or publish goes on for so long without writing: what nobody touched since belongs to nobody.
 ABANDONED_AFTER_S = 3600.0
-LEFTOVERS = ("vault/tmp/*", "vault/*/*.tmp", "published/*.unfinished*", "published/*.new", "*.tmp", "*.unfinished")
+LEFTOVERS = ("vault/tmp/*", "vault/*/*.tmp", "published/*.unfinished*", "published/*.new", "*.tmp", "*.unfinished", "rebuilding")
 KNOWN = "select fetch_id, dataset, scope, strftime(slot, '%Y-%m-%d %H:%M'), verdict from ops.fetches"
 HAS_LEDGER = "select 1 from duckdb_tables() where schema_name = 'ops' and table_name = 'fetches'"
 EVERY_TABLE = "select schema_name, table_name from duckdb_tables() where database_name = current_database()"

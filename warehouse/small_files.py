@@ -15,7 +15,7 @@ from typing import TypeVar
 
 LOGGER = logging.getLogger("vault")
 DAMAGED_FOLDER = "damaged"
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError)
 
 ValueT = TypeVar("ValueT")
 

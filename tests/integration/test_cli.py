@@ -104,8 +104,10 @@ def test_a_wrong_token_fails_with_the_mend_and_without_the_token(polled: Polled)
 def test_wrong_usage_is_told_in_one_line_before_anything_is_asked(polled: Polled, tmp_path: Path) -> None:
     fresh = replace(polled.htw, data_dir=tmp_path / "data")
     unknown, no_slot = side_by_side(fresh, ("poll", "moon_phases"), ("poll", "coins", "--slot", "2026-03-24T10:07Z"))
+    early = polled.htw("poll", "coins", "--slot", "2020-01-01T00:00Z")
     settings = fresh("poll", api_url=UNREACHABLE, api_token="", plan="gratis", coins="top:none")
     words = {"moon_phases: no such dataset": unknown, "2026-03-24T10:07Z is no slot": no_slot, "HTW_API_TOKEN (or": settings}
+    words["lies before the first slot here"] = early
     for text, result in words.items():
         assert result.returncode == WRONG_USAGE, result
         (line,) = result.stderr.splitlines()
