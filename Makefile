@@ -26,8 +26,8 @@ test-long: $(READY)  ## the slow tests: a full disk, every form of a payload, ho
 soak: $(READY)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a month of each plan
 	$(BIN)/python -m pytest -m soak -s
 
-SIZE ?= --quick
-bench: $(READY)  ## benchmarks/RESULTS.md; more runs with SIZE=
+SIZE ?=
+bench: $(READY)  ## every budget measured into benchmarks/RESULTS.md, a quarter of an hour; a small size with SIZE=--quick
 	$(BIN)/python -m benchmarks.run $(SIZE)
 
 lint: $(READY)  ## ruff, mypy, sqlfluff
