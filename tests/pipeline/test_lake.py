@@ -18,7 +18,7 @@ from warehouse.connection import open_writer
 from warehouse.query import connect_published, query
 from warehouse.vault import FetchRecord
 
-POLLED = ("coins", "open_positions", "order_snapshots", "heatmap", "position_metrics_export", "market_metrics", "segments")
+POLLED = ("coins", "open_positions", "order_snapshots", "market_metrics", "segments")
 
 
 def told(pipeline: Pipeline) -> dict[str, tuple[int, int]]:
@@ -54,17 +54,17 @@ def lakeside(new_day: Any) -> Day:
 
 @pytest.mark.long
 def test_a_slot_that_comes_late_is_in_the_lake_too(lakeside: Day, tmp_path: Path) -> None:
-    """The fetches of 00:05 and 00:15 are landed in another order, a publish after each."""
+    """The fetches of 00:05 and 00:15 are landed in the other order, a publish after each."""
     other = Pipeline(lakeside.settings.model_copy(update={"data_dir": tmp_path / "data"}), lakeside.clock)
     shutil.copytree(lakeside.settings.vault_dir, other.settings.vault_dir)
     by_slot: dict[datetime, list[FetchRecord]] = {}
     for record in other.vault.records():
         by_slot.setdefault(record.slot, []).append(record)
     first, late, newest = sorted(by_slot)
-    for slot in (first, newest, late):
-        load_only(other, by_slot[slot])
-        assert "fct_order_versions" in publish(other), slot
-        assert told(other) == {}, slot
+    for slots in ((first, newest), (late,)):
+        load_only(other, [record for slot in slots for record in by_slot[slot]])
+        assert "fct_order_versions" in publish(other), slots
+        assert told(other) == {}, slots
     assert read(other, "fct_order_versions") == read(lakeside.pipeline, "fct_order_versions")
 
 
