@@ -50,12 +50,12 @@ class Size:
 FULL = Size(
     "full", runs=5, coin_rows=31_000, market_rows=210_000, order_rows=350_000, export_rows=100_000, coins=330,
     positions=210_000, orders=350_000, ticks=2, slots_of_a_stretch=24, history_days=90, history_coins=330,
-    snapshots_of_positions=24, growth_days=(7, 90), backfill_slots=(24, 96), publishes=200, idle_runs=3,
+    snapshots_of_positions=25, growth_days=(7, 90), backfill_slots=(24, 96), publishes=200, idle_runs=3,
 )  # fmt: skip
 QUICK = Size(
     "quick", runs=1, coin_rows=1_000, market_rows=2_000, order_rows=2_000, export_rows=1_000, coins=4,
     positions=400, orders=400, ticks=1, slots_of_a_stretch=2, history_days=2, history_coins=3,
-    snapshots_of_positions=3, growth_days=(1, 2), backfill_slots=(2, 4), publishes=2, idle_runs=1,
+    snapshots_of_positions=25, growth_days=(1, 2), backfill_slots=(2, 4), publishes=2, idle_runs=1,
 )  # fmt: skip
 
 

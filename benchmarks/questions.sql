@@ -19,7 +19,7 @@ where dataset = 'coin_metrics' and coin = $coin and snapshot_at > $now::timestam
 order by snapshot_at;
 
 -- question: size-bucket shares over a quarter
-with days as (
+with days as materialized (
     select snapshot_at::date as day, size_bucket_id, avg(gross_value_usd) as gross_value_usd
     from marts.fct_size_bucket_metrics
     where
@@ -56,18 +56,26 @@ group by bins.snapshot_at
 order by bins.snapshot_at;
 
 -- question: who flipped side today
-with moments as (
-    select max(snapshot_at) as last_at, min(snapshot_at) as first_at from marts.fct_open_positions
-    where coin = $coin and snapshot_at >= $now::timestamp - interval 1 day
+with now as (
+    select * from marts.fct_open_positions
+    where
+        coin = $coin and snapshot_at = (
+            select max(snapshot_at) from marts.fct_open_positions where coin = $coin and snapshot_at >= $now::timestamp - interval 1 hour
+        )
+),
+
+before as (
+    select * from marts.fct_open_positions
+    where
+        coin = $coin and snapshot_at = (
+            select min(snapshot_at) from marts.fct_open_positions
+            where coin = $coin and snapshot_at between $now::timestamp - interval 1 day and $now::timestamp - interval 22 hour
+        )
 )
 
 select now.address, before.side as side_before, now.side as side_now, before.value_usd as value_before_usd, now.value_usd
-from marts.fct_open_positions as now
-inner join marts.fct_open_positions as before
-    on now.address = before.address and now.coin = before.coin and now.side <> before.side
-where
-    now.coin = $coin and before.coin = $coin
-    and now.snapshot_at = (select moments.last_at from moments) and before.snapshot_at = (select moments.first_at from moments)
+from now
+inner join before on now.address = before.address and now.side <> before.side
 order by now.value_usd desc
 limit 50;
 
