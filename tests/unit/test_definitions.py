@@ -62,7 +62,7 @@ def test_each_cadence_has_a_job_from_poll_to_publish_and_a_schedule_that_runs_it
         assert schedule.job_name == f"every_{cadence.label}"
         assert schedule.cron_schedule == cadence.value
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert {schedule.job_name for schedule in repository.schedule_defs} == JOBS | {"heal", "maintain_lake"}
+    assert {schedule.job_name for schedule in repository.schedule_defs} == JOBS | {"heal", "maintain_lake", "tidy"}
 
 
 @pytest.mark.parametrize("name", MOVED)
