@@ -118,7 +118,7 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
     `again` judges anew one that has a verdict already: what is accepted replaces all that the fetch left behind, and so does a
     refusal for another reason; for the same reason, nothing changes.
     """
-    known, decision = ledger.recorded(connection, record.fetch_id), DecisionBook(vault.root).about(record.fetch_id)
+    known, decision = ledger.recorded(connection, record), DecisionBook(vault.root).about(record.fetch_id)
     if known and not again:
         return known
     if decision and decision.status is Status.RELEASED:
@@ -154,7 +154,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRec
         return _note(connection, record, doubt, None)
     if repeated := repeated_payload(connection, record):
         return _note(connection, record, Judgement(Verdict.UNCHANGED, "the same bytes as the slot before"), repeated)
-    if ledger.is_loaded(connection, record.payload_id):
+    if ledger.is_loaded(connection, record):
         return _note(connection, record, Judgement(Verdict.LOADED, "the same bytes as an earlier fetch"), record.payload_id)
     return _load(connection, vault, record)
 

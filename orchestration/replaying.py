@@ -105,7 +105,7 @@ def _judge_again(
     connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecord, now: datetime
 ) -> tuple[Judgement | None, Judgement]:
     """The verdicts before and after. That a held one was accepted is kept as a decision."""
-    before, held = ledger.recorded(connection, record.fetch_id), held_case(connection, record.fetch_id)
+    before, held = ledger.recorded(connection, record), held_case(connection, record.fetch_id)
     after = land(connection, vault, record, again=True)
     if held and after.verdict is not Verdict.QUARANTINED:
         decision = Decision(record.fetch_id, Status.REPLAYED, now, f"{ACCEPTED}: {after.verdict}", held)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -68,6 +68,9 @@ DEFINITIONS = (
         requests_budget bigint, fetch_seq bigint)""",
 )
 
+# How far back the slot before is looked for first: all datasets are polled once a day at least.
+LOOK_BACK = timedelta(days=2)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Only fetches that were sent count: what was not asked is no answer.
 REFUSALS = """
     with sent as (
@@ -119,16 +122,19 @@ def next_load_seq(connection: duckdb.DuckDBPyConnection) -> int:
     return int(_one(connection, "select nextval('ops.load_seq')")[0])
 
 
-def is_loaded(connection: duckdb.DuckDBPyConnection, payload_id: str) -> bool:
-    return bool(_one(connection, "select count(*) > 0 from ops.payloads where payload_id = ?", payload_id)[0])
+def is_loaded(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> bool:
+    """Whether the payload of a fetch is loaded, be it by another fetch."""
+    # Of a slot, because rows lie in the order of slots as a rule: ids alone would be looked for in all there ever were.
+    sql = "select count(*) > 0 from ops.payloads where slot = ? and payload_id = ?"
+    return bool(_one(connection, sql, naive(record.slot), record.payload_id)[0])
 
 
-def recorded(connection: duckdb.DuckDBPyConnection, fetch_id: str) -> Judgement | None:
+def recorded(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> Judgement | None:
     """The verdict that a fetch has already; None for one that is new."""
     row = connection.execute(
         """select f.verdict, f.reason, f.mend, f.row_count, f.foreign_row_count, f.newest_at
-           from ops.fetches f where f.fetch_id = ? limit 1""",
-        [fetch_id],
+           from ops.fetches f where f.slot = ? and f.fetch_id = ? limit 1""",
+        [naive(record.slot), record.fetch_id],
     ).fetchone()
     if row is None:
         return None
@@ -142,17 +148,30 @@ def repeated_payload(connection: duckdb.DuckDBPyConnection, record: FetchRecord,
     Only fetches that finished before count, so that the answer is the same whenever the record lands.
     `snapshot_at` is what dates a payload that carries no time: the same bytes at another state are another snapshot.
     """
-    row = connection.execute(
-        """select p.payload_id, p.sha256, p.snapshot_at
-           from ops.fetches f join ops.payloads p using (payload_id)
-           where f.dataset = ? and f.scope = ? and f.slot < ? and f.verdict in ('loaded', 'unchanged')
-               and (f.finished_at, f.fetch_id) < (?, ?)
-           order by f.slot desc, f.finished_at desc limit 1""",
-        [record.dataset, record.scope, naive(record.slot), naive(record.finished_at), record.fetch_id],
-    ).fetchone()
+    row = _payload_before(connection, record, record.slot - LOOK_BACK) or _payload_before(connection, record, EPOCH)
     if row is None or row[1] != record.content_sha256:
         return None
     return str(row[0]) if snapshot_at is None or row[2] == naive(snapshot_at) else None
+
+
+def _payload_before(connection: duckdb.DuckDBPyConnection, record: FetchRecord, since: datetime) -> tuple[Any, ...] | None:
+    """The payload (its id, sha256 and time) that the last fetch before brought, of slots since an instant."""
+    fetches = connection.execute(
+        """select payload_id, slot from ops.fetches
+           where dataset = ? and scope = ? and slot >= ? and slot < ? and verdict in ('loaded', 'unchanged')
+               and (finished_at, fetch_id) < (?, ?) and payload_id is not null
+           order by slot desc, finished_at desc""",
+        [record.dataset, record.scope, naive(since), naive(record.slot), naive(record.finished_at), record.fetch_id],
+    ).fetchall()
+    known = (_payload(connection, payload_id, slot) for payload_id, slot in fetches)
+    return next((payload for payload in known if payload), None)
+
+
+def _payload(connection: duckdb.DuckDBPyConnection, payload_id: str, slot: datetime) -> tuple[Any, ...] | None:
+    """A payload by its id, first where it should be: at the slot of a fetch that brought it, or shortly before."""
+    sql = "select payload_id, sha256, snapshot_at from ops.payloads where payload_id = $1"
+    near = connection.execute(f"{sql} and slot between $2 and $3", [payload_id, slot - LOOK_BACK, slot]).fetchone()
+    return near or connection.execute(sql, [payload_id]).fetchone()
 
 
 def held_states(connection: duckdb.DuckDBPyConnection, since: datetime) -> dict[tuple[str, str], datetime]:

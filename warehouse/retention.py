@@ -20,7 +20,7 @@ import duckdb
 from warehouse.ledger import naive, transaction
 from warehouse.raw_tables import quoted
 
-CREATE = "create table if not exists ops.dropped_raw (load_seq bigint)"
+CREATE = "create table if not exists ops.dropped_raw (load_seq bigint, dataset varchar, snapshot_at timestamp)"
 EXISTS = "select 1 from duckdb_tables() where database_name = current_database() and schema_name = $1 and table_name = $2"
 COLUMNS = """
     p.load_seq, p.dataset, p.scope, p.slot, p.snapshot_at, p.snapshot_at_basis, p.byte_count, (
@@ -32,6 +32,12 @@ OLD = f"""
     select {COLUMNS} from ops.payloads p anti join ops.dropped_raw d using (load_seq)
     where p.dataset = $1 and p.slot < $2 and p.load_seq <= $3 order by p.load_seq
 """
+NOTE = """
+    insert into ops.dropped_raw
+    select load_seq, dataset, snapshot_at from ops.payloads where load_seq in (select unnest($1::bigint[]))
+"""
+NEWEST_DROPPED = "select dataset, max(load_seq), max(snapshot_at) from ops.dropped_raw group by dataset"
+EARLIEST_NEW = "select min(snapshot_at) from ops.payloads where dataset = $1 and load_seq > $2"
 # `new` are payloads that a reader has not read yet.
 WANTED = f"""
     with new as (select snapshot_at from ops.payloads where dataset = $1 and load_seq > $2 and snapshot_at is not null)
@@ -95,7 +101,7 @@ def drop(connection: duckdb.DuckDBPyConnection, payloads: Collection[Payload]) -
     with transaction(connection):
         for dataset in {payload.dataset for payload in payloads}:
             chosen = [payload.load_seq for payload in payloads if payload.dataset == dataset]
-            connection.execute("insert into ops.dropped_raw select unnest($1::bigint[])", [chosen])
+            connection.execute(NOTE, [chosen])
             gone = connection.execute(
                 f"delete from raw.{quoted(dataset)} where _load_seq in (select unnest($1::bigint[]))", [chosen]
             ).fetchone()
@@ -105,13 +111,13 @@ def drop(connection: duckdb.DuckDBPyConnection, payloads: Collection[Payload]) -
 
 def wanted_back(connection: duckdb.DuckDBPyConnection, readers: Readers, is_anew: bool) -> list[Payload]:
     """Payloads without raw rows that the next build reads; where it makes all models anew, all there are."""
-    if not _is_any_dropped(connection):
-        return []
     found: dict[int, Payload] = {}
-    for dataset, reader in ((dataset, reader) for dataset, listed in readers.items() for reader in listed):
-        known = NEVER_READ if is_anew else _read_up_to(connection, reader)
-        rows = connection.execute(WANTED, [dataset, known, reader.replays]).fetchall()
-        found |= {payload.load_seq: payload for payload in (Payload(*row) for row in rows)}
+    for dataset, load_seq, snapshot_at in _newest_dropped(connection):
+        for reader in readers.get(dataset, ()):
+            known = NEVER_READ if is_anew else _read_up_to(connection, reader)
+            if load_seq > known or _is_any_new(connection, dataset, known, snapshot_at):
+                rows = connection.execute(WANTED, [dataset, known, reader.replays]).fetchall()
+                found |= {payload.load_seq: payload for payload in (Payload(*row) for row in rows)}
     return sorted(found.values(), key=lambda payload: (payload.dataset, payload.slot, payload.load_seq))
 
 
@@ -120,10 +126,17 @@ def note_back(connection: duckdb.DuckDBPyConnection, load_seqs: Iterable[int]) -
     connection.execute("delete from ops.dropped_raw where load_seq in (select unnest($1::bigint[]))", [[*load_seqs]])
 
 
-def _is_any_dropped(connection: duckdb.DuckDBPyConnection) -> bool:
+def _newest_dropped(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, datetime | None]]:
+    """Of each dataset without some of its raw rows: the newest load and the newest snapshot without them."""
     if connection.execute(EXISTS, ["ops", "dropped_raw"]).fetchone() is None:
-        return False
-    return connection.execute("select 1 from ops.dropped_raw limit 1").fetchone() is not None
+        return []
+    return connection.execute(NEWEST_DROPPED).fetchall()
+
+
+def _is_any_new(connection: duckdb.DuckDBPyConnection, dataset: str, known: int, until: datetime | None) -> bool:
+    """Whether anything loaded since is of a snapshot as early as one whose rows were dropped: what is polled in time is not."""
+    row = connection.execute(EARLIEST_NEW, [dataset, known]).fetchone()
+    return row is not None and row[0] is not None and until is not None and row[0] <= until
 
 
 def _read_up_to(connection: duckdb.DuckDBPyConnection, reader: RawReader) -> int:
