@@ -193,7 +193,7 @@ def test_a_damaged_body_of_a_pack_is_replaced_by_one_that_comes_again(vault: Vau
 
 
 def test_several_pack_and_write_into_the_same_day_at_once(vault: Vault) -> None:
-    bodies = [b"[%d]" % (number % 40) for number in range(200)]
+    bodies = [b"[%d]" % (number % 20) for number in range(80)]
     kept: list[FetchRecord] = []
     is_over = threading.Event()
 
