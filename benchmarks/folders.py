@@ -11,8 +11,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from orchestration.landing import prepare
 from orchestration.modelling import build, raise_for_failures
+from orchestration.registering import prepare
 from orchestration.settings import WAREHOUSE_NAME
 from warehouse.connection import open_writer
 

@@ -20,11 +20,13 @@ from benchmarks.folders import begin
 from benchmarks.measuring import Check, Finding, Size, by_turns, in_order, ratio, spread
 from benchmarks.peers import dlt_seconds
 from orchestration.hypertracker.datasets import BY_NAME
-from orchestration.landing import land, prepare
+from orchestration.landing import land
+from orchestration.registering import prepare
 from warehouse.connection import open_writer
+from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Verdict
 from warehouse.raw_tables import quoted
-from warehouse.vault import FetchRecord, Vault, new_fetch_id
+from warehouse.vault import Vault
 
 SLOT = datetime(2026, 3, 24, tzinfo=UTC)
 POSITIONS, ORDERS, EXPORT = BY_NAME["open_positions"], BY_NAME["order_snapshots"], BY_NAME["position_metrics_export"]

@@ -20,7 +20,7 @@ from benchmarks.provider import START, Provider, provider
 from orchestration.filling import Wanted, run_errands, survey
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.pipeline import Outcome, Pipeline
-from warehouse.vault import FetchRecord
+from warehouse.fetches import FetchRecord
 
 POSITIONS = BY_NAME["open_positions"]
 QUARTER = timedelta(minutes=15)

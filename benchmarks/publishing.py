@@ -22,8 +22,8 @@ import duckdb
 
 from benchmarks.history import END, TABLES, append_tick, write_history
 from benchmarks.measuring import Check, Finding, Size, by_turns, in_order, ratio, seconds, spread
-from orchestration.landing import prepare
 from orchestration.modelling import described_marts, prepare_manifest
+from orchestration.registering import prepare
 from warehouse.connection import open_writer
 from warehouse.publish import STABLE_NAME, Mart, publish_file
 

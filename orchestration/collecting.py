@@ -23,8 +23,9 @@ from orchestration.pausing import Pause, Pauses, pause_after
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Claim, Urgency
 from orchestration.vault_bodies import VaultBodies
+from warehouse.fetches import FetchRecord, Part, new_fetch_id
 from warehouse.ledger import Verdict
-from warehouse.vault import FetchRecord, Part, Vault, VaultError, new_fetch_id
+from warehouse.vault import Vault, VaultError
 
 MOST_ROUNDS = 2
 ALL_AT_ONCE = 1_000_000

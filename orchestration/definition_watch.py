@@ -22,7 +22,7 @@ from orchestration.hypertracker.definitions_seen import (
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.shapes import ShapeError
 from warehouse.definitions import ChangeRow, Sighting, Subject, known_definitions, note_changes, remember
-from warehouse.vault import FetchRecord
+from warehouse.fetches import FetchRecord
 
 LOGGER = logging.getLogger("hypertracker")
 

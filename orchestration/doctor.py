@@ -27,7 +27,7 @@ from orchestration.modelling import BuildError, prepare_manifest
 from orchestration.repairing import look_around
 from orchestration.settings import Settings
 from warehouse.connection import WarehouseError, moved_aside, open_reader
-from warehouse.vault import Part
+from warehouse.fetches import Part
 
 MOST_SKEW = timedelta(seconds=30)
 LEAST_FREE_BYTES = 2 << 30

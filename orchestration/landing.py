@@ -6,7 +6,6 @@ A pure consequence of the record, its bytes and what was loaded before, so that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -14,30 +13,28 @@ import duckdb
 
 from orchestration.collecting import DOUBT
 from orchestration.definition_watch import RedefinedError, note_refusal, watch_columns, watch_document
-from orchestration.hypertracker.datasets import DATASETS, SOURCES
+from orchestration.hypertracker.datasets import SOURCES
 from orchestration.hypertracker.endpoint import Dataset, Dating
 from orchestration.hypertracker.kinds import check_values
 from orchestration.hypertracker.shapes import Contents, ShapeError, instant
+from orchestration.hypertracker.texts import payload_text, strict_json
+from orchestration.registering import raw_table, rows_source, source_of
 from warehouse import ledger
-from warehouse.coverage import create_coverage
-from warehouse.definitions import create_definitions, forget_sightings
+from warehouse.definitions import forget_sightings
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import Judgement, Verdict
-from warehouse.load import LoadError, Origin, RowsSource, as_json_text, find_rejects, insert_documents, insert_rows
-from warehouse.plans import create_plans
+from warehouse.load import LoadError, Origin, as_json_text, find_rejects, insert_documents, insert_rows
 from warehouse.quarantine import (
     Case,
     Decision,
     DecisionBook,
     Status,
-    create_quarantine,
     forget_case,
     note_case,
     trouble_of,
 )
-from warehouse.raw_tables import RawTable, create_raw_tables
-from warehouse.registry_tables import write_registry
 from warehouse.rejects import Rejects
-from warehouse.vault import FetchRecord, Vault, VaultError
+from warehouse.vault import Vault, VaultError
 
 POLL_AGAIN = "run the same `htw poll` again"
 REDEFINED_MEND = (
@@ -56,52 +53,6 @@ class ShortFileError(Exception):
     def __init__(self, declared: int, found: int) -> None:
         super().__init__(f"the provider counts {declared:,} rows, the file has {found:,}")
         self.found = found
-
-
-def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the ledger and the raw tables of every dataset; may be called again."""
-    ledger.create_ledger(connection)
-    create_definitions(connection)
-    create_plans(connection)
-    create_quarantine(connection)
-    create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
-    write_registry(connection, [_registered(dataset) for dataset in DATASETS], [*_past_sources()])
-    create_coverage(connection)
-
-
-def _registered(dataset: Dataset) -> tuple[object, ...]:
-    return (
-        dataset.name, _seconds(dataset.cadence.step), bool(dataset.scoped_by), dataset.is_optional, dataset.scope_prefixes,
-        _seconds(dataset.reaches_back), _seconds(dataset.window), ledger.naive(dataset.floor), dataset.requests_a_poll,
-    )  # fmt: skip
-
-
-def _past_sources() -> Iterator[tuple[object, ...]]:
-    for dataset in DATASETS:
-        for source in dataset.past:
-            times = ledger.naive(source.floor), ledger.naive(source.ceiling)
-            yield (dataset.name, source.name, _seconds(source.reach), *times, source.requests_a_poll)
-
-
-def _seconds(span: timedelta | None) -> int | None:
-    return None if span is None else int(span.total_seconds())
-
-
-def raw_table(dataset: Dataset) -> RawTable:
-    """A registry record as the warehouse sees it."""
-    if dataset.shape is not None:
-        return RawTable(dataset.name)
-    return RawTable(dataset.name, "rows", dataset.columns, dataset.scope_column, dataset.time_column, dataset.identity)
-
-
-def rows_source(source: Dataset) -> RowsSource:
-    """How the payloads of a registry record hold their rows."""
-    return RowsSource(source.rows_at, source.epoch_aliases, source.scope_column is not None)
-
-
-def source_of(record: FetchRecord) -> Dataset:
-    """The registry record that was asked: the dataset's own, or one that serves its past."""
-    return SOURCES[record.source or record.dataset]
 
 
 def land_all(
@@ -232,8 +183,8 @@ def _insert(
 ) -> Judgement:
     if source.shape is None:
         return _insert_rows(connection, vault, record, source, load_seq)
-    texts = [as_json_text(_text(vault.read(part))) for part in record.parts]
-    pages = [_parsed(text) for text in texts]
+    texts = [as_json_text(payload_text(vault.read(part))) for part in record.parts]
+    pages = [strict_json(text) for text in texts]
     contents = source.shape.inspect(pages, record.scope)
     if contents.row_count == 0:
         return Judgement(Verdict.EMPTY, "the provider sent no records")
@@ -285,7 +236,7 @@ def put_back(
         origin = _origin(record, *snapshot_time(record, source, _noted_time(record, source)), load_seq)
         insert_rows(connection, table, rows_source(source), origin, vault, record.parts)
     else:
-        texts = [as_json_text(_text(vault.read(part))) for part in record.parts]
+        texts = [as_json_text(payload_text(vault.read(part))) for part in record.parts]
         insert_documents(connection, table, _origin(record, snapshot_at, basis, load_seq), texts)
 
 
@@ -344,39 +295,3 @@ def _origin(record: FetchRecord, snapshot_at: datetime | None, basis: str | None
 def _note(connection: duckdb.DuckDBPyConnection, record: FetchRecord, judgement: Judgement, payload_id: str | None) -> Judgement:
     ledger.note_fetch(connection, record, judgement, payload_id, declared_row_count(record))
     return judgement
-
-
-def _text(body: bytes) -> str:
-    if not body.strip():
-        raise ShapeError("0 bytes")
-    if body.lstrip().startswith(b"<"):
-        raise ShapeError(f"HTML or XML instead of JSON: {' '.join(body[:120].decode('utf-8', 'replace').split())}")
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ShapeError(f"not UTF-8 text: {error}") from None
-
-
-def _parsed(text: str) -> object:
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
-        if "\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode()
-        return value
-    except UnicodeEncodeError:
-        raise ShapeError("half a character (a lone surrogate) in text") from None
-    except ValueError as error:
-        raise ShapeError(f"no JSON: {error}") from None
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not a number")
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Of a key that stands twice Python would read the last value, and DuckDB the first."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"a key stands twice: {next(name for name in names if names.count(name) > 1)}")
-    return values

@@ -26,12 +26,13 @@ from orchestration.collecting import ALL_AT_ONCE, Ask, Sweep, listed_coins
 from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
-from orchestration.landing import land_all, prepare
+from orchestration.landing import land_all
 from orchestration.pausing import Pauses, pauses
 from orchestration.plan_in_force import live_demand, make_plan, plan_in_force, scopes_due, scopes_wished
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Demand, Urgency
 from orchestration.raw_keeping import bring_back
+from orchestration.registering import prepare
 from orchestration.settings import Settings
 from orchestration.sole import sole
 from warehouse.connection import (
@@ -45,13 +46,14 @@ from warehouse.connection import (
     writer_lock,
 )
 from warehouse.coverage import MissingSlot, missing_slots
+from warehouse.fetches import FetchRecord, Part
 from warehouse.lake import LakeError
 from warehouse.lake_publish import publish_lake
 from warehouse.ledger import Judgement, Verdict, held_states, loaded_scopes
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Mart, Published, forget_origin, publish_file
 from warehouse.repair import mend_records, read_whole, tidy
-from warehouse.vault import FetchRecord, Part, Vault
+from warehouse.vault import Vault
 
 LOGGER = logging.getLogger("hypertracker")
 HELD_LOOKBACK = timedelta(days=2)

@@ -25,14 +25,16 @@ from orchestration.hypertracker.endpoint import Dataset, Paging
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, RefusedError, TokenError
 from orchestration.hypertracker.expectations import Answered, Aspect, Difference, compare, merged
 from orchestration.hypertracker.turns import Turns
-from orchestration.landing import land, prepare
+from orchestration.landing import land
 from orchestration.planning.urgency import Claim, Urgency
 from orchestration.probe_errand import Errand, counted, largest_of_each_dex
 from orchestration.probe_report import Asked, Report
 from orchestration.probe_samples import Samples
+from orchestration.registering import prepare
 from orchestration.vault_bodies import VaultBodies
+from warehouse.fetches import FetchRecord, Part, new_fetch_id
 from warehouse.ledger import Judgement, Verdict
-from warehouse.vault import FetchRecord, Part, Vault, VaultError, new_fetch_id
+from warehouse.vault import Vault, VaultError
 
 COMPRESSIONS = {".gz": "gzip", ".lz4": "lz4"}
 

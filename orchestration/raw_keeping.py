@@ -17,10 +17,11 @@ import duckdb
 from orchestration.hypertracker.shapes import ShapeError
 from orchestration.landing import put_back
 from warehouse.connection import WarehouseError, open_writer
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import transaction
 from warehouse.load import LoadError
 from warehouse.retention import Payload, Readers, drop, note_back, old_raw
-from warehouse.vault import FetchRecord, Vault, VaultError
+from warehouse.vault import Vault, VaultError
 
 RESTORE_MEND = "restore that file of the vault from a backup; `htw rebuild` goes on without it, and its facts are lost then"
 

@@ -21,10 +21,11 @@ from orchestration.replaying import judge_with_followers
 from orchestration.settings import Settings
 from warehouse import repair
 from warehouse.connection import WarehouseError, left_holder, moved_aside, open_reader, open_writer
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import Verdict
 from warehouse.repair import Comparison
 from warehouse.small_files import DAMAGED_FOLDER
-from warehouse.vault import FetchRecord, Vault
+from warehouse.vault import Vault
 
 FIX = "run `htw doctor --fix`"
 VERIFIED_BY_A_LOOK = 200

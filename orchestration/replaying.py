@@ -18,11 +18,13 @@ from datetime import datetime
 import duckdb
 
 from orchestration.hypertracker.datasets import SOURCES
-from orchestration.landing import land, prepare, repeated_payload
+from orchestration.landing import land, repeated_payload
 from orchestration.pipeline import Pipeline
+from orchestration.registering import prepare
 from warehouse import ledger
 from warehouse.connection import WarehouseError, open_writer
 from warehouse.definitions import has_redefined
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import Judgement, Verdict
 from warehouse.quarantine import (
     Decision,
@@ -35,7 +37,7 @@ from warehouse.quarantine import (
     quarantine_rows,
     row_of,
 )
-from warehouse.vault import FetchRecord, Vault
+from warehouse.vault import Vault
 
 ACCEPTED = "judged again and accepted"
 

@@ -10,7 +10,9 @@ import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from warehouse.vault import BodyWriter, Part, Vault
+from warehouse.bodies import BodyWriter
+from warehouse.fetches import Part
+from warehouse.vault import Vault
 
 
 class VaultBodies:

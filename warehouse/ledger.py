@@ -15,8 +15,8 @@ from typing import Any
 
 import duckdb
 
+from warehouse.fetches import FetchRecord
 from warehouse.raw_tables import quoted
-from warehouse.vault import FetchRecord
 
 
 class Verdict(StrEnum):

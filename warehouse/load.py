@@ -20,12 +20,14 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.bodies import COPY_CHUNK_BYTES
+from warehouse.fetches import Part
 from warehouse.ledger import naive
 from warehouse.raw_tables import RawTable, quoted
 from warehouse.readings import checked, flaw
 from warehouse.readings import literal as _text
 from warehouse.rejects import Rejects, csv_rejects, value_rejects
-from warehouse.vault import COPY_CHUNK_BYTES, Part, Vault, VaultError
+from warehouse.vault import Vault, VaultError
 
 SNAPSHOT_MARK = 7  # where Origin's snapshot time stands among the statement's parameters
 PEEK_BYTES = 1 << 16

@@ -21,8 +21,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from warehouse import packs
+from warehouse.bodies import is_as_received
+from warehouse.fetches import FetchRecord, Part, in_order
 from warehouse.small_files import UNREADABLE, sync_folder
-from warehouse.vault import FetchRecord, Part, Vault, in_order, is_as_received
+from warehouse.vault import Vault
 
 # Yesterday's slots are still asked for again, and what is asked for is then loaded; after that nothing reads them day by day.
 PACKED_AFTER_DAYS = 2

@@ -20,10 +20,11 @@ from typing import Any, Self
 import duckdb
 
 from warehouse.connection import WarehouseError
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import naive
 from warehouse.rejects import Reject, Rejects
 from warehouse.small_files import read_small, write_durably
-from warehouse.vault import FetchRecord, Vault, VaultError
+from warehouse.vault import Vault, VaultError
 
 FOLDER = "decisions"
 EXCERPT_CHARS = 1_000

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.fetches import FetchRecord, Part
 from warehouse.small_files import is_readable, set_aside
-from warehouse.vault import FetchRecord, Part, Vault
+from warehouse.vault import Vault
 
 # No fetch, load or publish goes on for so long without writing: what nobody touched since belongs to nobody.
 ABANDONED_AFTER_S = 3600.0

@@ -1,7 +1,7 @@
 """The vault: every byte the provider sent, kept unchanged, with the record of each fetch beside it.
 
-Belongs here: writing and reading bodies and fetch records on disk, durably. Does not: what a payload means (`load`),
-which request made it (`orchestration.collecting`), packing old days (`packing`, `packs`).
+Belongs here: where bodies and fetch records lie, writing and finding them. Does not: one record (`fetches`), one body (`bodies`),
+what a payload means (`load`), which request made it (`orchestration.collecting`), packing old days (`packing`, `packs`).
 
 Layout, below the vault folder: `<dataset>/<day of the slot>/<sha256>.<kind>` is a body, named by the sha256 of the bytes
 received; `<dataset>/<day>/<HHMM>-<fetch_id>.json` is a fetch record, also found in `pending` until it is in the ledger. Plain
@@ -13,167 +13,27 @@ day. What lies loose counts where both have it.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import heapq
 import json
 import os
 import shutil
-import uuid
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
-
-import lz4.frame
-import zstandard
+from typing import BinaryIO
 
 from warehouse import packs
+from warehouse.bodies import BODY_SUFFIXES, COPY_CHUNK_BYTES, UNSOUND, BodyWriter, decompressed, is_as_received
+from warehouse.fetches import FetchRecord, Part, finish_of, in_order, parts_of
 from warehouse.small_files import LOGGER, UNREADABLE, is_readable, read_small, sync_folder, write_durably
 
-GZIP_MAGIC = b"\x1f\x8b"
-LZ4_MAGIC = b"\x04\x22\x4d\x18"
-ZSTD_LEVEL = 3
-COPY_CHUNK_BYTES = 1 << 20
-UNSOUND = (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError)
-BODY_SUFFIXES = (".zst", ".gz", ".lz4")
 DOCTOR_MEND = "`htw doctor` checks the vault"
 
 
 class VaultError(Exception):
     """A body or record in the vault is missing or does not verify. `htw doctor` lists them."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One stored body: the sha256 and length of the bytes received, and the file that holds them."""
-
-    sha256: str
-    byte_count: int
-    file: str
-
-
-@dataclass(frozen=True)
-class FetchRecord:
-    """One attempt to fill (dataset, scope, slot); times are UTC.
-
-    `outcome` is `received`, or the verdict of a fetch that brought nothing (`absent`, `failed`, `missed`, ...).
-    `state_before` and `state_after` are the provider's `lastUpdate` read around the fetch, where the payload carries no time.
-    `source` names the registry record that was asked, where it is not the dataset's own; `extra` is what the provider said
-    beside a link; `requests_budget` how many requests a day the plan in force had.
-    """
-
-    fetch_id: str
-    dataset: str
-    scope: str
-    slot: datetime
-    started_at: datetime
-    finished_at: datetime
-    outcome: str
-    parts: tuple[Part, ...] = ()
-    reason: str = ""
-    mend: str = ""
-    requests_spent: int = 0
-    state_before: datetime | None = None
-    state_after: datetime | None = None
-    source: str = ""
-    requests_budget: int = 0
-    extra: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def content_sha256(self) -> str:
-        """The sha256 of the payload: of the body, or of the list of bodies where there are several pages."""
-        if len(self.parts) == 1:
-            return self.parts[0].sha256
-        return hashlib.sha256("".join(part.sha256 for part in self.parts).encode()).hexdigest()
-
-    @property
-    def payload_id(self) -> str:
-        """The same for the same bytes in the same (dataset, scope, slot), however often they are fetched."""
-        key = "\0".join((self.dataset, self.scope, self.slot.isoformat(), self.content_sha256))
-        return hashlib.sha256(key.encode()).hexdigest()[:32]
-
-    @property
-    def byte_count(self) -> int:
-        return sum(part.byte_count for part in self.parts)
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), default=lambda value: value.isoformat(), ensure_ascii=False, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        values = json.loads(text)
-        values["parts"] = tuple(Part(**part) for part in values["parts"])
-        for name in ("slot", "started_at", "finished_at", "state_before", "state_after"):
-            values[name] = datetime.fromisoformat(values[name]) if values[name] else None
-        return cls(**values)
-
-
-class BodyWriter:
-    """Streams one body into the vault: hashed as it passes, compressed, fsynced, renamed into place by `finish`.
-
-    Use as a context manager: leaving it without `finish` removes the temporary file.
-    """
-
-    def __init__(self, vault: Vault, folder: Path, suffix: str) -> None:
-        self._folder, self._suffix = folder, suffix
-        self._root = vault.root
-        self._temporary = vault.temporary / uuid.uuid4().hex
-        self._digest = hashlib.sha256()
-        self._target: BinaryIO | None = None
-        self._raw: BinaryIO | None = None
-        self._encoding = ""
-        self.byte_count = 0
-
-    def __enter__(self) -> Self:
-        self._raw = self._temporary.open("wb")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._raw is not None:
-            self._raw.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def write(self, chunk: bytes) -> None:
-        """Append bytes exactly as received."""
-        if not chunk:
-            return
-        if self._target is None:
-            self._target = self._open_target(chunk)
-        self._digest.update(chunk)
-        self.byte_count += len(chunk)
-        self._target.write(chunk)
-
-    def finish(self) -> Part:
-        """Make the body durable under its final name; writing the same bytes again changes nothing."""
-        assert self._raw is not None, "finish() outside the with block"
-        if self._target is None:
-            self._target = self._open_target(b"")
-        if self._target is not self._raw:
-            self._target.close()
-        self._raw.flush()
-        os.fsync(self._raw.fileno())
-        self._raw.close()
-        sha256 = self._digest.hexdigest()
-        path = self._folder / f"{sha256}{self._suffix}{self._encoding}"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._temporary.replace(path)
-        sync_folder(self._folder)
-        return Part(sha256, self.byte_count, path.relative_to(self._root).as_posix())
-
-    def _open_target(self, first: bytes) -> BinaryIO:
-        assert self._raw is not None
-        if first.startswith(GZIP_MAGIC):
-            self._encoding = ".gz"
-            return self._raw
-        if first.startswith(LZ4_MAGIC):
-            self._encoding = ".lz4"
-            return self._raw
-        self._encoding = ".zst"
-        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(self._raw, closefd=False)
 
 
 class Vault:
@@ -194,7 +54,7 @@ class Vault:
 
     def new_body(self, dataset: str, slot: datetime, suffix: str) -> BodyWriter:
         """A writer for one body of a dataset's slot; `suffix` is the kind of text inside, `.csv` or `.json`."""
-        return BodyWriter(self, self._day(dataset, slot), suffix)
+        return BodyWriter(self.root, self.temporary, self._day(dataset, slot), suffix)
 
     def keep(self, record: FetchRecord) -> None:
         """Write a fetch record durably. After this returns, the fetch can be replayed from the vault alone, and is pending
@@ -228,7 +88,7 @@ class Vault:
 
     def begun(self, key: str) -> tuple[Part, ...]:
         """The first pages of a payload whose fetch was cut off, by whatever tells payloads apart; none where they are damaged."""
-        parts = read_small(self._begun_file(key), _parts_of, self.root) or ()
+        parts = read_small(self._begun_file(key), parts_of, self.root) or ()
         return parts if all(map(self.verify, parts)) else ()
 
     def note_begun(self, key: str, parts: Sequence[Part]) -> None:
@@ -247,7 +107,7 @@ class Vault:
         first = since.isoformat() if since else ""
         days = [day for day in self.root.glob(f"{dataset or '*'}/*-*-*") if day.name >= first]
         streams = (stream for day in days for stream in self._streams(day))
-        yield from heapq.merge(*streams, key=_finish)
+        yield from heapq.merge(*streams, key=finish_of)
 
     def _streams(self, day: Path) -> Iterator[Iterator[FetchRecord]]:
         """The records of a day, in order in each stream. Loose ones first: one that is packed meanwhile is then found there."""
@@ -348,7 +208,7 @@ class Vault:
     def open(self, part: Part) -> Iterator[BinaryIO]:
         """Stream the decompressed text of a body."""
         suffix = self.path(part).suffix
-        with self._unless_unsound(part), self.stored(part) as file, _decompressed(file, suffix) as stream:
+        with self._unless_unsound(part), self.stored(part) as file, decompressed(file, suffix) as stream:
             yield stream
 
     @contextlib.contextmanager
@@ -389,42 +249,3 @@ class Vault:
 
     def _day(self, dataset: str, slot: datetime) -> Path:
         return self.root / dataset / slot.astimezone(UTC).strftime("%Y-%m-%d")
-
-
-def in_order(records: Iterable[FetchRecord]) -> list[FetchRecord]:
-    """As the fetches finished: what is judged by what came before needs them so."""
-    return sorted(records, key=_finish)
-
-
-def _finish(record: FetchRecord) -> tuple[datetime, str]:
-    return record.finished_at, record.fetch_id
-
-
-def _parts_of(text: str) -> tuple[Part, ...]:
-    return tuple(Part(**part) for part in json.loads(text))
-
-
-def new_fetch_id() -> str:
-    return uuid.uuid4().hex
-
-
-def is_as_received(part: Part, file: BinaryIO) -> bool:
-    """Whether a body as it is stored holds the bytes that were received."""
-    digest = hashlib.sha256()
-    try:
-        with _decompressed(file, ".zst") if part.file.endswith(".zst") else contextlib.nullcontext(file) as source:
-            while chunk := source.read(COPY_CHUNK_BYTES):
-                digest.update(chunk)
-    except UNSOUND:
-        return False
-    return digest.hexdigest() == part.sha256
-
-
-def _decompressed(file: BinaryIO, suffix: str) -> contextlib.AbstractContextManager[BinaryIO]:
-    if suffix == ".zst":
-        return zstandard.ZstdDecompressor().stream_reader(file, closefd=False)
-    if suffix == ".gz":
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-    if suffix == ".lz4":
-        return lz4.frame.LZ4FrameFile(file)
-    return contextlib.nullcontext(file)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.landing import prepare
+from orchestration.registering import prepare
 from warehouse.ledger import Verdict
 from warehouse.plans import PlanBook, write_plans
 

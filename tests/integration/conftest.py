@@ -25,7 +25,8 @@ from orchestration.hypertracker.redaction import install_redaction
 from orchestration.hypertracker.turns import Turns
 from orchestration.vault_bodies import VaultBodies
 from sandbox import Fault, Sandbox, SandboxSettings, running_sandbox
-from warehouse.vault import Part, Vault
+from warehouse.fetches import Part
+from warehouse.vault import Vault
 
 NOON = datetime(2026, 3, 26, 12, tzinfo=UTC)
 QUICK = Bounds(connect_s=5.0, read_s=5.0, deadline_s=20.0, unsaid_wait_s=0.2)

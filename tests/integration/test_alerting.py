@@ -20,8 +20,8 @@ from orchestration.alerting.problems import Found, find_problems
 from orchestration.cli import app
 from orchestration.clock import SteppedClock
 from orchestration.hypertracker.errors import QuotaSpentError
-from orchestration.landing import prepare
 from orchestration.pipeline import Pipeline
+from orchestration.registering import prepare
 from orchestration.runs import dagster_instance
 from orchestration.sensors import build_coverage_sensor, build_failure_sensor
 from orchestration.settings import load_settings

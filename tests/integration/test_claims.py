@@ -20,7 +20,8 @@ from orchestration.planning.slots import Cadence, slot_at
 from orchestration.planning.urgency import Claim, Urgency
 from sandbox import Sandbox
 from tests.integration.conftest import NOON, QUICK
-from warehouse.vault import Part, Vault
+from warehouse.fetches import Part
+from warehouse.vault import Vault
 
 SLOT = slot_at(Cadence.QUARTER_HOUR, NOON)
 COINS = ("BTC", "ETH", "SOL", "HYPE")

@@ -12,7 +12,7 @@ import pytest
 
 from orchestration.hypertracker.datasets import BY_NAME, DATASETS
 from orchestration.hypertracker.endpoint import NO_KNOWN_END
-from orchestration.landing import prepare
+from orchestration.registering import prepare
 from warehouse.coverage import CoverageRead, Tally, missing_slots, read_coverage
 
 DAY = datetime(2026, 3, 24)

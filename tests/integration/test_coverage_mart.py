@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestration import modelling
-from orchestration.landing import prepare
+from orchestration.registering import prepare
 from tests.integration.test_coverage import DAY, Book
 from warehouse.connection import open_writer
 

@@ -13,9 +13,11 @@ import duckdb
 import pytest
 
 from orchestration.hypertracker import datasets
-from orchestration.landing import land, prepare
+from orchestration.landing import land
+from orchestration.registering import prepare
+from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Judgement, Verdict
-from warehouse.vault import FetchRecord, Vault, new_fetch_id
+from warehouse.vault import Vault
 
 SLOT = datetime(2026, 3, 24, 10, 0, tzinfo=UTC)
 VOLUME = {"id": 1, "createdAt": "2026-03-24T09:58:00.500Z", "volume": 7.5}

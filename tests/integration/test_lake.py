@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.landing import prepare
+from orchestration.registering import prepare
 from tests.integration.processes import python_process
 from tests.lakes import differences
 from warehouse.connection import WarehouseError, connect

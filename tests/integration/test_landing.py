@@ -13,9 +13,11 @@ import duckdb
 import pytest
 
 from orchestration.hypertracker.datasets import BY_NAME
-from orchestration.landing import land, prepare
+from orchestration.landing import land
+from orchestration.registering import prepare
+from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Judgement, Verdict
-from warehouse.vault import FetchRecord, Vault, new_fetch_id
+from warehouse.vault import Vault
 
 SLOT = datetime(2026, 3, 24, 10, 0, tzinfo=UTC)
 STATE = datetime(2026, 3, 24, 9, 54, 30, 589000, tzinfo=UTC)

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from orchestration.alerting.problems import Found, Problem
 from orchestration.cli import app
 from orchestration.clock import SteppedClock
-from orchestration.landing import prepare
 from orchestration.metrics import openmetrics_text, registry_of, write_metrics
 from orchestration.pipeline import Pipeline
 from orchestration.planning.urgency import Urgency
+from orchestration.registering import prepare
 from orchestration.settings import load_settings
 from tests.integration.processes import Htw
 from tests.integration.test_coverage import Book

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.landing import prepare
+from orchestration.registering import prepare
 from tests.integration.processes import python_process
 from warehouse.connection import connect
 from warehouse.publish import STABLE_NAME, VERSIONS_KEPT, Mart, Published, publish_file

@@ -19,16 +19,18 @@ from typer.testing import CliRunner
 from orchestration.cli import app
 from orchestration.hypertracker import datasets
 from orchestration.hypertracker.datasets import BY_NAME
-from orchestration.landing import land, land_all, prepare
+from orchestration.landing import land, land_all
 from orchestration.pipeline import Pipeline
+from orchestration.registering import prepare
 from orchestration.replaying import Replay, chosen_rows, release, replay
 from orchestration.settings import load_settings
 from tests.integration.processes import Htw
 from warehouse.concerns import quarantined
 from warehouse.connection import WarehouseError, open_writer
+from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Judgement, Verdict
 from warehouse.quarantine import DecisionBook, Quarantined, quarantine_rows, rejects_of, row_of
-from warehouse.vault import FetchRecord, Vault, new_fetch_id
+from warehouse.vault import Vault
 
 SLOT = datetime(2026, 3, 24, 10, 0, tzinfo=UTC)
 STATE = datetime(2026, 3, 24, 9, 54, 30, 589000, tzinfo=UTC)

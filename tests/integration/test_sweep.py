@@ -19,7 +19,8 @@ from orchestration.planning.slots import Cadence, slot_at
 from orchestration.planning.urgency import Urgency
 from sandbox import Fault, Sandbox
 from tests.integration.conftest import NOON, QUICK
-from warehouse.vault import FetchRecord, Part, Vault
+from warehouse.fetches import FetchRecord, Part
+from warehouse.vault import Vault
 
 SLOT = slot_at(Cadence.QUARTER_HOUR, NOON)
 COINS = ("BTC", "ETH", "SOL", "HYPE")

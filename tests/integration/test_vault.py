@@ -10,7 +10,8 @@ from pathlib import Path
 import lz4.frame
 import pytest
 
-from warehouse.vault import FetchRecord, Part, Vault, VaultError, new_fetch_id
+from warehouse.fetches import FetchRecord, Part, new_fetch_id
+from warehouse.vault import Vault, VaultError
 
 SLOT = datetime(2026, 3, 24, 10, 15, tzinfo=UTC)
 

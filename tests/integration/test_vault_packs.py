@@ -16,8 +16,9 @@ import lz4.frame
 import pytest
 
 from warehouse import packing, packs
+from warehouse.fetches import FetchRecord, Part, new_fetch_id
 from warehouse.packing import pack_days
-from warehouse.vault import FetchRecord, Part, Vault, VaultError, new_fetch_id
+from warehouse.vault import Vault, VaultError
 
 SLOT = datetime(2026, 3, 24, 10, 15, tzinfo=UTC)
 LATER = date(2026, 3, 26)

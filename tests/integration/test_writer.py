@@ -28,9 +28,9 @@ from warehouse.connection import (
     open_writer,
     writer_lock,
 )
+from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Verdict
 from warehouse.query import query
-from warehouse.vault import FetchRecord, new_fetch_id
 
 SLOT = datetime(2026, 3, 24, 10, 0, tzinfo=UTC)
 STATE = datetime(2026, 3, 24, 9, 54, 30, tzinfo=UTC)

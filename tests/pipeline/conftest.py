@@ -14,14 +14,15 @@ from pydantic import SecretStr
 
 from orchestration.clock import SteppedClock
 from orchestration.definitions import build_definitions, datasets_by_cadence
-from orchestration.landing import land_all, prepare
+from orchestration.landing import land_all
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence, is_slot
+from orchestration.registering import prepare
 from orchestration.runs import RunResult, dagster_instance, run_slot
 from orchestration.settings import Settings, load_settings
 from sandbox import Fault, SandboxSettings, running_sandbox
 from warehouse.connection import open_writer
-from warehouse.vault import FetchRecord
+from warehouse.fetches import FetchRecord
 
 DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = ("BTC", "ETH", "kPEPE", "xyz:GOLD", "hyna:BTC")

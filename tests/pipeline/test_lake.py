@@ -15,8 +15,8 @@ from orchestration.pipeline import Pipeline
 from tests.lakes import differences
 from tests.pipeline.conftest import DAY, Day, load_only
 from warehouse.connection import open_writer
+from warehouse.fetches import FetchRecord
 from warehouse.query import connect_published, query
-from warehouse.vault import FetchRecord
 
 POLLED = ("coins", "open_positions", "order_snapshots", "market_metrics", "segments")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.landing import prepare
 from orchestration.modelling import PROJECT_DIR, WAREHOUSE_VARIABLE, prepare_manifest
+from orchestration.registering import prepare
 
 SCHEMAS = ("staging", "intermediate", "marts")
 FEWEST = 10

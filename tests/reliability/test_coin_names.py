@@ -23,7 +23,8 @@ from orchestration.settings import Settings, load_settings
 from sandbox import SandboxSettings, running_sandbox
 from sandbox.api.router import PREFIX, find
 from warehouse.connection import connect
-from warehouse.vault import FetchRecord, Vault, new_fetch_id
+from warehouse.fetches import FetchRecord, new_fetch_id
+from warehouse.vault import Vault
 
 NOON = datetime(2026, 3, 26, 12, tzinfo=UTC)
 EVERY_POLL = ("coins", "heatmap", "open_positions", "order_snapshots", "position_metrics_export", "coin_metrics")

@@ -27,9 +27,11 @@ import zstandard
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.errors import TooLargeError
 from orchestration.hypertracker.inspection import BodyWatch
-from orchestration.landing import land_all, prepare
+from orchestration.landing import land_all
+from orchestration.registering import prepare
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import Verdict
-from warehouse.vault import FetchRecord, Vault
+from warehouse.vault import Vault
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 SLOT = datetime(2026, 4, 28, tzinfo=UTC)

@@ -14,7 +14,8 @@ import pytest
 from sandbox import SandboxSettings, running_sandbox
 from tests.integration.conftest import by_hand
 from tests.integration.processes import python_process
-from warehouse.vault import FetchRecord, Vault, new_fetch_id
+from warehouse.fetches import FetchRecord, new_fetch_id
+from warehouse.vault import Vault
 
 pytestmark = pytest.mark.long
 

@@ -108,7 +108,7 @@ def marks_of(fault: str, step: str) -> list[pytest.MarkDecorator]:
 
 UNTIL_LOADED = [
     *kills("kill-request", "httpx:AsyncClient.send:before:2", "httpx:AsyncClient.send:after:2", "httpx:AsyncClient.send:after:5"),
-    *kills("kill-temporary-file", "warehouse.vault:BodyWriter.write:before:1", "warehouse.vault:BodyWriter.write:after:2"),
+    *kills("kill-temporary-file", "warehouse.bodies:BodyWriter.write:before:1", "warehouse.bodies:BodyWriter.write:after:2"),
     *kills("kill-temporary-file", "os:fsync:before:2", "os:fsync:after:2"),
     *kills(
         "kill-rename", "os:replace:before:1", "os:replace:after:1", "os:replace:after:2", "os:link:before:1", "os:link:after:2"

@@ -24,11 +24,13 @@ from hypothesis import strategies as st
 
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.shapes import ShapeError, align
-from orchestration.landing import land_all, prepare
+from orchestration.landing import land_all
 from orchestration.modelling import build, raise_for_failures
+from orchestration.registering import prepare
 from warehouse.connection import open_writer
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import Judgement, Verdict
-from warehouse.vault import FetchRecord, Vault
+from warehouse.vault import Vault
 
 SLOT = datetime(2026, 4, 28, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)

@@ -19,10 +19,11 @@ from pydantic import SecretStr
 from orchestration.clock import SteppedClock
 from orchestration.findings import Finding
 from orchestration.hypertracker.datasets import BY_NAME
-from orchestration.landing import land_all, prepare
+from orchestration.landing import land_all
 from orchestration.modelling import raise_for_failures
 from orchestration.partitions import START_FILE, first_slot
 from orchestration.pipeline import Pipeline
+from orchestration.registering import prepare
 from orchestration.repairing import look_around, put_right
 from orchestration.settings import load_settings
 from sandbox import Sandbox, SandboxSettings, running_sandbox
@@ -38,11 +39,11 @@ from warehouse.connection import (
     wal_of,
 )
 from warehouse.coverage import missing_slots
+from warehouse.fetches import FetchRecord
 from warehouse.ledger import Verdict, naive
 from warehouse.plans import PlanBook
 from warehouse.quarantine import DecisionBook
 from warehouse.repair import ABANDONED_AFTER_S, leftovers, mend_records
-from warehouse.vault import FetchRecord
 
 DAY = datetime(2026, 3, 26, tzinfo=UTC)
 NEXT = DAY + timedelta(minutes=5)

@@ -21,12 +21,14 @@ import duckdb
 import pytest
 
 from orchestration.hypertracker.datasets import BY_NAME
-from orchestration.landing import land_all, prepare
+from orchestration.landing import land_all
 from orchestration.modelling import build, raise_for_failures
+from orchestration.registering import prepare
 from warehouse.connection import open_writer
+from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Judgement, Verdict
 from warehouse.quarantine import quarantine_rows, rejects_of
-from warehouse.vault import FetchRecord, Vault, new_fetch_id
+from warehouse.vault import Vault
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 BEGIN = datetime(2026, 4, 28, tzinfo=UTC)

@@ -19,9 +19,11 @@ LANDING = """
     from datetime import UTC, datetime, timedelta
     from pathlib import Path
     from orchestration.hypertracker.datasets import BY_NAME
-    from orchestration.landing import land, prepare
+    from orchestration.landing import land
+    from orchestration.registering import prepare
     from warehouse.connection import open_writer
-    from warehouse.vault import FetchRecord, Vault, new_fetch_id
+    from warehouse.fetches import FetchRecord, new_fetch_id
+    from warehouse.vault import Vault
 
     SLOT = datetime(2026, 3, 26, tzinfo=UTC)
 
