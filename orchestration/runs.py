@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import yaml  # type: ignore[import-untyped]
+from filelock import FileLock
 
 from orchestration.assets.raw_datasets import BEYOND_PLAN
 from orchestration.hypertracker.endpoint import Dataset
@@ -61,7 +62,11 @@ def run_slot(
 def dagster_instance(home: Path) -> dg.DagsterInstance:
     """The instance below the data folder, shared with the services, so that the UI shows these runs too."""
     write_dagster_config(home)
-    return dg.DagsterInstance.from_config(str(home))
+    with FileLock(home / "starting.lock"):
+        instance = dg.DagsterInstance.from_config(str(home))
+        # Each makes its tables when it is first asked for: two processes must not do that at once.
+        _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+    return instance
 
 
 def write_dagster_config(home: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 180.0
+PATIENCE_S = 540.0
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 SLOT = datetime(2026, 3, 26, 12, tzinfo=UTC)
 ORDERS = 350_000
-MOST_MIB = 768
+MOST_MIB = 1024
 LOAD = """
     import resource, sys
     from orchestration.pipeline import Pipeline
