@@ -31,6 +31,7 @@ CELLS_SQL = """
         count(*) filter (verdict = 'not_planned')
     from coverage_read
     group by dataset, begins_at
+    order by dataset, begins_at
 """
 GAPS_SQL = """
     with due as (
