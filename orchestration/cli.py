@@ -18,12 +18,15 @@ from rich.markup import escape
 
 from orchestration.alert_commands import alerts, metrics
 from orchestration.console import DONE, FAILED, SLOTS_MISSING, Json, err, out, spoken_errors
+from orchestration.dashboard_command import dashboard
 from orchestration.doctor_command import doctor
+from orchestration.export_command import export
 from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.lake_commands import lake
 from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.quarantine_commands import quarantine
+from orchestration.reading_commands import describe, query, tables
 from orchestration.settings import (
     SANDBOX_TOKEN,
     WAREHOUSE_NAME,
@@ -36,7 +39,6 @@ from orchestration.status_command import status
 from orchestration.storage_commands import storage
 
 DIFFERENCES = SLOTS_MISSING
-ROWS_SHOWN = 100
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -109,33 +111,11 @@ app.command()(backfill)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(storage, name="storage")
 app.add_typer(lake, name="lake")
-
-
-@app.command()
-def query(
-    sql: Annotated[str, typer.Argument(help="One SQL statement over the published marts; `-` reads it from standard input.")],
-    as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    in_lake: Annotated[bool, typer.Option("--lake", help="Ask the lake, which has all days of all marts.")] = False,
-    at: Annotated[str | None, typer.Option(help="The lake as it was then, such as 2026-03-24T10:15Z.")] = None,
-) -> None:
-    """Ask the published copy, or the lake, read-only."""
-    with spoken_errors():
-        from warehouse.query import query as run
-
-        settings = load_offline_settings()
-        source = settings.lake if in_lake or at else settings.published_file
-        frame = run(source, sys.stdin.read() if sql == "-" else sql, _minute_of("--at", at))
-        if as_csv:
-            sys.stdout.write(frame.to_csv(index=False))
-        elif as_json:
-            sys.stdout.write(frame.to_json(orient="records", date_format="iso", double_precision=15) + "\n")
-        else:
-            from orchestration.tables import frame_table
-
-            out.print(frame_table(frame.head(ROWS_SHOWN)))
-            if len(frame) > ROWS_SHOWN:
-                err.print(f"{ROWS_SHOWN} of {len(frame):,} rows; --csv prints all")
+app.command()(dashboard)
+app.command()(query)
+app.command()(tables)
+app.command()(describe)
+app.command()(export)
 
 
 @app.command()

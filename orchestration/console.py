@@ -24,6 +24,7 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in
 err = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+InLake = Annotated[bool, typer.Option("--lake", help="The lake, which has all days of all marts, instead of the file.")]
 
 
 @contextmanager

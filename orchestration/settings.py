@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     api_token: SecretStr | None = Field(default=None, validate_default=True)
     storage_hosts: Annotated[tuple[str, ...], NoDecode] = PRODUCTION_STORAGE_HOSTS
     data_dir: Path = Path("data")
+    published: Path | None = None
     warehouse_url: str | None = None
     lake_url: str | None = None
     lake_data: str | None = None
@@ -174,7 +175,7 @@ class Settings(BaseSettings):
     @field_validator("coins")
     @classmethod
     def _known_wish(cls, value: str) -> str:
-        if not _coin_names(value) or (value.startswith("top:") and not re.fullmatch(r"top:[1-9]\d*", value)):
+        if not coin_names(value) or (value.startswith("top:") and not re.fullmatch(r"top:[1-9]\d*", value)):
             raise ValueError(
                 f"is {value!r}; it is `all`, `top:20` or a list such as `BTC,ETH,xyz:GOLD` (a name with a comma in quotes)"
             )
@@ -223,7 +224,7 @@ class Settings(BaseSettings):
             return universe
         if self.coins.startswith("top:"):
             return universe[: int(self.coins.removeprefix("top:"))]
-        return _coin_names(self.coins)
+        return coin_names(self.coins)
 
     def wanted_every(self, dataset: str) -> timedelta:
         """How fresh a dataset is wanted; zero where it is wanted as often as the plan affords."""
@@ -256,6 +257,11 @@ class Settings(BaseSettings):
     @property
     def published_file(self) -> Path:
         return self.published_dir / "hypertracker.duckdb"
+
+    @property
+    def readers_file(self) -> Path:
+        """What is read when somebody asks: the published file, or the copy of one that HTW_PUBLISHED names."""
+        return self.published.expanduser().absolute() if self.published else self.published_file
 
     @property
     def lake(self) -> Lake:
@@ -339,7 +345,7 @@ def _wanted_intervals(value: str) -> dict[str, timedelta]:
     return wanted
 
 
-def _coin_names(value: str) -> list[str]:
+def coin_names(value: str) -> list[str]:
     """The names of a list; one that holds a comma, or blanks at an end, stands in double quotes, with its own quotes doubled."""
     parts = [part.strip() for part in re.findall(r'\s*("(?:[^"]|"")*"\s*(?=,|$)|[^,]*)(?:,|$)', value)]
     quoted = [len(part) > 1 and part[0] == part[-1] == '"' for part in parts]

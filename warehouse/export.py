@@ -1,0 +1,265 @@
+"""Published tables as Parquet files, one a day, for whatever reads neither DuckDB nor a DuckLake (Spark, pandas, a bucket).
+
+Belongs here: writing days, which of them are there already, the folder's manifest. Does not: what is published (`publish`),
+answers to questions (`query`).
+
+    DIR/_export.json                          what the folder holds: which coins, of which source
+    DIR/<table>/_manifest.json                its days: rows, bytes, sha256, and a fingerprint of the content
+    DIR/<table>/day=2026-03-24/data_0.parquet
+
+A day is one file, written aside and renamed, and noted only then: a killed export goes on where it was, and leaves what it had
+finished. A day whose content is as noted is not written again. Only the day being written is ever in memory. Days that the source
+no longer has (the file's hot window) stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from warehouse.catalog import Table, read_catalog, table_named
+from warehouse.connection import WarehouseError
+from warehouse.frames import Conditions, refuse_unknown_coins
+from warehouse.lake import Lake, literal
+from warehouse.query import Source, open_published, written_aside
+from warehouse.raw_tables import quoted
+from warehouse.small_files import write_durably
+
+MARKER = "_export.json"
+MANIFEST = "_manifest.json"
+LOCK = "_export.lock"
+FILE = "data_0.parquet"
+LAYOUT = 1
+MARTS = ("dim_", "fct_")
+ROWS_A_GROUP = 122_880
+# Rows without a time, and tables without one, are together under a name that readers of such folders take for null.
+NO_DAY = "__HIVE_DEFAULT_PARTITION__"
+CHUNK = 1 << 20
+
+
+class ExportError(WarehouseError):
+    """The folder cannot take this export; nothing in it was changed."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be exported: tables (none for all), whole days from `since` up to but without `until`, coins (none for all)."""
+
+    tables: Sequence[str] = ()
+    since: date | None = None
+    until: date | None = None
+    coins: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class DayFile:
+    """One finished day of a table, as the manifest notes it."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+    content: str
+
+
+@dataclass
+class Exported:
+    """What became of one table: days written and days that were there as they are, rows and bytes of both."""
+
+    table: str
+    days_written: int = 0
+    days_unchanged: int = 0
+    rows: int = 0
+    bytes: int = 0
+    whole_since: str | None = None
+    note: str = ""
+    written: list[str] = field(default_factory=list)
+
+
+def export(source: Source, folder: Path, wish: Wish) -> Generator[Exported, None, None]:
+    """Write what is wished for below `folder`, table by table, each told of when it is done.
+
+    All tables are of one state of the source. Raises `ExportError` where the folder holds something else, another export is at
+    work in it, or it was made for other coins; `WarehouseError` for a table or coin that is not there.
+    """
+    with _right_to_write(folder), open_published(source) as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("begin transaction")
+        catalog = read_catalog(connection)
+        chosen = [table_named(catalog, name) for name in wish.tables] or _all(catalog.values(), wish)
+        refuse_unknown_coins(connection, wish.coins)
+        _mark(folder, wish)
+        for table in chosen:
+            yield TableExport(connection, folder / table.name, table, wish, isinstance(source, Lake)).run()
+
+
+def _all(tables: Iterable[Table], wish: Wish) -> list[Table]:
+    """Other names are views: questions about marts that are exported themselves."""
+    found = [table for table in tables if table.name.startswith(MARTS)]
+    return [table for table in found if not wish.coins or "coin" in table.columns]
+
+
+class TableExport:
+    """One table on its way into a folder."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path, table: Table, wish: Wish, is_whole: bool) -> None:
+        self._connection, self._folder, self._table, self._wish = connection, folder, table, wish
+        # Of the largest facts the file has parts of days before its hot window: these would replace whole ones.
+        self._whole_since = None if is_whole else table.hot_since
+        self._done = {} if not self._manifest.exists() else _read_manifest(self._manifest)
+
+    @property
+    def _manifest(self) -> Path:
+        return self._folder / MANIFEST
+
+    def run(self) -> Exported:
+        """Write the days that are not there as they are now."""
+        told = Exported(self._table.name, whole_since=self._whole_since.isoformat() if self._whole_since else None)
+        self._folder.mkdir(exist_ok=True)
+        for day in self._days():
+            rows, content = self._fingerprint(day)
+            known = self._done.get(_key(day))
+            if known and known.content == content and self._is_there(known):
+                told.days_unchanged += 1
+            else:
+                known = replace(self._write(day), rows=rows, content=content)
+                self._done[_key(day)] = known
+                write_durably(self._manifest, self._as_json())
+                told.days_written += 1
+                told.written.append(_key(day))
+            told.rows, told.bytes = told.rows + known.rows, told.bytes + known.bytes
+        if self._whole_since and not (self._wish.since and self._wish.since >= self._whole_since):
+            told.note = f"the file has it whole since {self._whole_since} only; --lake has all days"
+        return told
+
+    def _days(self) -> list[date | None]:
+        """The days that have rows, oldest first; None for rows without a time."""
+        if not self._table.time_column:
+            return [None] if self._is_any() else []
+        conditions, time = self._conditions(), quoted(self._table.time_column)
+        rows = self._connection.execute(
+            f"select distinct {time}::date as day from {quoted(self._table.name)} {conditions.sql} order by day nulls last",
+            conditions.values,
+        ).fetchall()
+        return [row[0] for row in rows if row[0] is not None or not (self._wish.since or self._wish.until)]
+
+    def _is_any(self) -> bool:
+        conditions = self._conditions()
+        question = f"select count(*) from {quoted(self._table.name)} {conditions.sql}"
+        row = self._connection.execute(question, conditions.values).fetchone()
+        return bool(row and row[0])
+
+    def _conditions(self, day: date | None = None, is_of_day: bool = False) -> Conditions:
+        """Rows of one day, or of all days that are wished for."""
+        conditions, time = Conditions(self._table), self._table.time_column
+        if self._wish.coins and "coin" in self._table.columns:
+            conditions.add("coin", "list_contains({0}, {1})", list(self._wish.coins))
+        if is_of_day and day is not None:
+            conditions.add(time, "{1} >= {0}", day)
+            conditions.add(time, "{1} < {0}", day + timedelta(days=1))
+        elif is_of_day and time:
+            conditions.parts.append(f"{quoted(time)} is null")
+        elif time:
+            since = max(filter(None, (self._wish.since, self._whole_since)), default=None)
+            for bound, condition in ((since, "{1} >= {0}"), (self._wish.until, "{1} < {0}")):
+                if bound is not None:
+                    conditions.add(time, condition, bound)
+        return conditions
+
+    def _fingerprint(self, day: date | None) -> tuple[int, str]:
+        """The rows of a day and what is in them, whatever their order."""
+        conditions = self._conditions(day, is_of_day=True)
+        row = self._connection.execute(
+            f"select count(*), sum(hash(t)::hugeint) from {quoted(self._table.name)} as t {conditions.sql}", conditions.values
+        ).fetchone()
+        assert row is not None
+        columns = hashlib.sha256(repr([(c.name, c.type) for c in self._table.columns.values()]).encode()).hexdigest()[:12]
+        return row[0], f"{duckdb.__version__}/{columns}/{row[1]}"
+
+    def _write(self, day: date | None) -> DayFile:
+        """The day's file, in its place; a `day` of the table itself is the folder's."""
+        conditions = self._conditions(day, is_of_day=True)
+        place = self._folder / (f"day={_key(day)}" if self._table.time_column else "") / FILE
+        place.parent.mkdir(parents=True, exist_ok=True)
+        without = "exclude (day)" if "day" in self._table.columns else ""
+        with written_aside(place) as aside:
+            self._connection.execute(
+                f"copy (select * {without} from {quoted(self._table.name)} {conditions.sql}) to {literal(str(aside))} "
+                f"(format parquet, compression zstd, row_group_size {ROWS_A_GROUP})",
+                conditions.values,
+            )
+        return DayFile(str(place.relative_to(self._folder)), 0, place.stat().st_size, _sha256(place), "")
+
+    def _is_there(self, known: DayFile) -> bool:
+        file = self._folder / known.file
+        return file.is_file() and file.stat().st_size == known.bytes
+
+    def _as_json(self) -> str:
+        columns = {column.name: column.type for column in self._table.columns.values()}
+        days = {day: asdict(done) for day, done in sorted(self._done.items())}
+        about = {"table": self._table.name, "description": self._table.description, "day_of": self._table.time_column}
+        return json.dumps({**about, "columns": columns, "days": days}, indent=1)
+
+
+def _key(day: date | None) -> str:
+    return day.isoformat() if day else NO_DAY
+
+
+def _read_manifest(file: Path) -> dict[str, DayFile]:
+    try:
+        return {day: DayFile(**noted) for day, noted in json.loads(file.read_text("utf-8"))["days"].items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{file} is no manifest that can be read ({error})", "remove it: its days are then written again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _right_to_write(folder: Path) -> Iterator[None]:
+    """One export of a folder at a time, in a folder that is empty or holds an earlier one."""
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists() and not _is_just_begun(folder):
+            raise ExportError(f"{folder} holds something else than an export", "name another folder with --to")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ExportError(f"another export is writing into {folder}", "wait for its end") from None
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written ({error.strerror})", "name another folder with --to") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_just_begun(folder: Path) -> bool:
+    """A kill before the marker was written leaves the lock alone."""
+    return [path.name for path in folder.iterdir()] == [LOCK]
+
+
+def _mark(folder: Path, wish: Wish) -> None:
+    marker, coins = folder / MARKER, sorted(wish.coins)
+    if marker.exists():
+        held = json.loads(marker.read_text("utf-8"))
+        if held.get("layout") != LAYOUT or held.get("coins") != coins:
+            of = ", ".join(held.get("coins") or ["all coins"])
+            raise ExportError(f"{folder} holds an export of {of}", "ask for the same, or name another folder with --to")
+        return
+    write_durably(marker, json.dumps({"layout": LAYOUT, "coins": coins}, indent=1))
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
