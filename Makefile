@@ -45,7 +45,7 @@ dev: $(READY)  ## the Dagster UI with schedules on, against a sandbox
 up: $(READY)  ## the Dagster UI with schedules on, against HTW_API_URL
 	@exec $(BIN)/htw up
 
-docs: $(READY) demo  ## docs/datasets.md and docs/tables.md, and the dbt site as one page, from the demo's warehouse
+docs: $(READY) demo  ## docs/datasets.md, docs/dictionary.md and docs/plans.md, and the dbt site as one page, from the demo's warehouse
 	@$(BIN)/python -m orchestration.pages
 	@HTW_WAREHOUSE_FILE=$(CURDIR)/demo/warehouse.duckdb $(BIN)/dbt docs generate --static --quiet --project-dir dbt_project --profiles-dir dbt_project --target-path $(CURDIR)/demo/docs
 	@echo "open demo/docs/static_index.html"

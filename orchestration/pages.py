@@ -1,4 +1,4 @@
-"""Documentation made from what runs: `docs/datasets.md` from the registry, `docs/tables.md` from the dbt manifest,
+"""Documentation made from what runs: `docs/datasets.md` from the registry, `docs/dictionary.md` from the dbt manifest,
 `docs/plans.md` from the quota plan.
 
 Belongs here: laying these pages out as text. Does not: the facts on them (`hypertracker.datasets`, `dbt_project`, `planning`). A
@@ -19,6 +19,8 @@ from orchestration.modelling import prepare_manifest
 from orchestration.planning.ladder import STAGES
 from orchestration.planning.pace import interval_words
 from orchestration.planning.quota import QuotaPlan
+from warehouse.catalog import Table, traps_of
+from warehouse.units import unit_of
 
 DOCS_DIR = Path(__file__).parent.parent / "docs"
 MADE = "<!-- Made by `make docs` from the project itself; change it there. -->"
@@ -28,6 +30,10 @@ DATED_BY = {
     Dating.SLOT: "the slot",
     Dating.SERIES: "a time in each row",
 }
+DICTIONARY_INTRODUCTION = """\
+Schema `marts` of `published/hypertracker.duckdb` and of the lake. All times are UTC. The names say the unit: `_usd` is money, `_pct` percent,
+`_fraction` 0 to 1, `_count` a number of things, `price` USD per coin, `size` coin units, `_at` a time. The same words are comments inside the
+file, where `htw describe TABLE` and every BI tool read them. Questions with their SQL: [cookbook.md](cookbook.md)."""
 PLANS_INTRODUCTION = """\
 What each of the vendor's plans affords of all datasets, after a tenth of it is left for retries, healing and backfill: how often
 a dataset can be asked, in brackets for how many coins (largest open value first) or ages of positions; a dash is not at all. The
@@ -101,11 +107,12 @@ def _span(seconds: float) -> str:
     return f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours"
 
 
-def tables_page() -> str:
-    """One section a mart: grain, origin, completeness rule, one query to start with, columns with units."""
+def dictionary_page() -> str:
+    """Every mart: grain, origin, completeness rule, traps, one query to start with, columns with type, unit and meaning."""
     manifest = prepare_manifest()
     marts = sorted((node for node in manifest["nodes"].values() if _is_mart(node)), key=lambda node: str(node["name"]))
-    head = ["# Tables", "", MADE, "", "Schema `marts` of `published/hypertracker.duckdb`. All times are UTC.", ""]
+    index = [f"| [{node['name']}](#{node['name']}) | {_grain(node)} |" for node in marts]
+    head = ["# Data dictionary", "", MADE, "", DICTIONARY_INTRODUCTION, "", "| table | one row per |", "|---|---|", *index, ""]
     return "\n".join([*head, *(line for node in marts for line in _mart(node, manifest))])
 
 
@@ -115,6 +122,7 @@ def examples() -> dict[str, str]:
 
 
 def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    columns = [column for column in node["columns"].values() if not column["name"].startswith("_")]
     yield from (f"## {node['name']}", "", node["description"], "")
     yield f"- From: {', '.join(sorted(_sources(node, manifest)))}."
     yield f"- Complete: {_meta(node)['completeness']}"
@@ -122,12 +130,18 @@ def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]
         yield f"- Earlier values: `history.{_meta(node)['versions']['model'].removeprefix('int_')}`."
     if node["name"].startswith("fct_"):
         yield f"- As known at a time: `select * from {node['name']}_as_of(timestamp '2026-03-24 12:00:00')`."
-    yield from ("", "```sql", _meta(node)["example"], "```", "", "| column | type | meaning |", "|---|---|---|")
-    columns = node["columns"].values()
+    yield from (f"- Trap: {trap}" for trap in traps_of({column["name"]: column["description"] for column in columns}))
+    yield from ("", "```sql", _meta(node)["example"], "```", "", "| column | type | unit | meaning |", "|---|---|---|---|")
     yield from (
-        f"| {c['name']} | {c['data_type']} | {_cell(c['description'])} |" for c in columns if not c["name"].startswith("_")
+        f"| {column['name']} | {column['data_type']} | {unit_of(column['name'], column['data_type'])} "
+        f"| {_cell(column['description'])} |"
+        for column in columns
     )
     yield ""
+
+
+def _grain(node: Mapping[str, Any]) -> str:
+    return Table(node["name"], node["description"], {}).grain
 
 
 def _sources(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> set[str]:
@@ -187,7 +201,7 @@ def write_pages() -> None:
     """Write the pages below `docs`."""
     DOCS_DIR.mkdir(exist_ok=True)
     (DOCS_DIR / "datasets.md").write_text(datasets_page() + "\n", "utf-8")
-    (DOCS_DIR / "tables.md").write_text(tables_page() + "\n", "utf-8")
+    (DOCS_DIR / "dictionary.md").write_text(dictionary_page() + "\n", "utf-8")
     (DOCS_DIR / "plans.md").write_text(plans_page() + "\n", "utf-8")
 
 

@@ -14,6 +14,7 @@ from tests.reliability.proofs import MARK, PLUGIN, Proofs, quoted
 
 LOOK_AT_THE_DAY = {
     "pipeline/test_confined.py",
+    "pipeline/test_cookbook.py",
     "pipeline/test_day.py",
     "pipeline/test_truth.py",
     "pipeline/test_truth_series.py",
