@@ -35,12 +35,23 @@ from orchestration.settings import (
     load_offline_settings,
     load_settings,
 )
+from orchestration.standing_output import show_standing
 from orchestration.status_command import status
 from orchestration.storage_commands import storage
 
 DIFFERENCES = SLOTS_MISSING
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(invoke_without_command=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback()
+def where(context: typer.Context) -> None:
+    """Polls HyperTracker and keeps its history. Alone, `htw` tells where you stand and what to do next."""
+    if context.invoked_subcommand is None:
+        with spoken_errors():
+            from orchestration.standing import standing
+
+            show_standing(standing(datetime.now(UTC)))
 
 
 @app.command()

@@ -23,14 +23,13 @@ from orchestration.definitions import build_definitions, datasets_by_cadence
 from orchestration.planning.slots import Cadence, is_slot
 from orchestration.reporting import gap_lines, read_status, status_table
 from orchestration.runs import RunResult, dagster_instance, run_slot
-from orchestration.settings import Settings, load_settings
+from orchestration.settings import DEMO_MARKER, Settings, load_settings
 from orchestration.tables import frame_table
 from warehouse.query import query
 
 DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = "BTC,ETH,xyz:GOLD,NOSUCHCOIN"
 BEGUN_AFTER = timedelta(seconds=5)
-MARKER = "hypertracker-demo"
 TICKS_AT = ("00:00", "00:15", "02:00", "04:00")
 
 QUESTIONS = (
@@ -167,11 +166,11 @@ def _next_steps(settings: Settings, out: Console) -> None:
 
 def _emptied(folder: Path) -> Path:
     """Only a folder that is empty, or that an earlier demo made, is emptied."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+    if folder.exists() and any(folder.iterdir()) and not (folder / DEMO_MARKER).exists():
         raise OSError(f"{folder} holds something else than a demo; name another with --folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / MARKER).touch()
+    (folder / DEMO_MARKER).touch()
     return folder
 
 

@@ -27,6 +27,8 @@ PRODUCTION_API_URL = "https://ht-api.coinmarketman.com"
 PRODUCTION_STORAGE_HOSTS = ("*.amazonaws.com",)
 SANDBOX_TOKEN = "sandbox-token"
 WAREHOUSE_NAME = "warehouse.duckdb"
+# A file in the folder of a demo: no other folder is emptied for one.
+DEMO_MARKER = "hypertracker-demo"
 
 
 class SettingsError(Exception):

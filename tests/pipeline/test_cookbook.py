@@ -1,5 +1,7 @@
-"""Every question of `docs/cookbook.md` is answered by the published file, and rightly: CHECKS computes answers anew in pandas, from
-the tables whole. Questions without a check there are only held to have rows (see ONLY_RUN)."""
+"""Every question of `docs/cookbook.md` is answered by the published file, and rightly.
+
+CHECKS computes the answers anew in pandas, from the tables whole. Those of ONLY_RUN are held to have rows, and no more.
+"""
 
 from __future__ import annotations
 
