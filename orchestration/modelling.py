@@ -211,6 +211,7 @@ def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
                     node["description"],
                     columns,
                     tuple(meta.get("sort_by", ())),
+                    tuple(meta.get("kept_by", ())),
                     versions,
                     _units_of(node["config"]),
                     meta.get("partition_by", ""),

@@ -47,8 +47,13 @@ class Shape:
         return ", ".join(quoted(name) for name, _ in self.columns)
 
     @property
+    def kept_by(self) -> str:
+        """The columns that its rows in the lake are sorted by, listed; empty where their order is as it comes."""
+        return ", ".join(map(quoted, self.mart.kept_by or self.mart.sort_by))
+
+    @property
     def order(self) -> str:
-        return f"order by {', '.join(map(quoted, self.mart.sort_by))}" if self.mart.sort_by else ""
+        return f"order by {self.kept_by}" if self.kept_by else ""
 
     @property
     def time(self) -> str | None:

@@ -40,13 +40,15 @@ class Mart:
     """One table to publish: its description, that of its columns, the columns its rows are sorted by, the versions behind it.
 
     A build replaces rows of a unit together; none where it makes the whole table each time. The lake keeps rows apart by the
-    day of `partition_by`; the file leaves out those whose `hot_by` is before the hot window (none is now).
+    day of `partition_by`, and sorted by `kept_by` where that is named: the order in which they take least room. The file leaves
+    out those whose `hot_by` is before the hot window (none is now).
     """
 
     name: str
     description: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     sort_by: Sequence[str] = ()
+    kept_by: Sequence[str] = ()
     versions: Versions | None = None
     units: Sequence[str] = ()
     partition_by: str = ""

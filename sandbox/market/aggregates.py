@@ -16,7 +16,7 @@ from sandbox.market.positions import PositionBook, Snapshot
 from sandbox.times import RECENCIES_MS
 
 _COIN_STATES_KEPT = 4_096
-_GROUP_STATES_KEPT = 400
+_GROUP_CELLS_KEPT = 2_000_000
 _MARKET_STATES_KEPT = 20_000
 
 
@@ -134,8 +134,10 @@ class Aggregates:
         self._book = book
         self._coin_count = len(book.coins.names)
         self._coins = Cache(_COIN_STATES_KEPT)
-        self._cohorts = Cache(_GROUP_STATES_KEPT)
-        self._buckets = Cache(_GROUP_STATES_KEPT)
+        # A history is asked for once a group: all of its states must be kept, or each is summed up again for every group.
+        kept = _GROUP_CELLS_KEPT // (self._coin_count * COHORT_COUNT)
+        self._cohorts = Cache(kept)
+        self._buckets = Cache(kept)
         self._market = Cache(_MARKET_STATES_KEPT)
 
     def coins(self, index: int, recency: str = "all") -> Totals:

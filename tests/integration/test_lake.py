@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -371,6 +372,26 @@ def test_upkeep_merges_files_and_removes_only_what_is_old_and_belongs_to_nothing
     assert after.snapshot_count >= before.snapshot_count
     working.load("insert into marts.dim_whole values (77)")
     assert working.publish() == {"dim_whole": 1}
+
+
+def test_upkeep_lays_the_rows_of_a_day_in_the_order_in_which_they_take_least_room(working: Working) -> None:
+    marts = (replace(SNAPSHOTS, kept_by=("number", "snapshot_at")), *MARTS[1:])
+    for hour in range(3):
+        working.load(
+            f"insert into marts.fct_snapshots select '2026-03-25'::timestamp + to_hours({hour}), 'BTC', range, $seq "
+            "from range(50)"
+        )
+        working.publish(marts)
+    maintain(working.lake, history_days=30)
+    ((file,),) = working.rows(
+        "select data_file from ducklake_list_files('lake', 'fct_snapshots', schema => 'marts') "
+        "where contains(data_file, 'day=25')"
+    )
+    rows = working.rows(
+        f"select number, hour(snapshot_at) from read_parquet('{file}', file_row_number = true) order by file_row_number"
+    )
+    assert rows == [(number, hour) for number in range(50) for hour in range(3)]
+    assert working.rows(f"select distinct compression from parquet_metadata('{file}')") == [("ZSTD",)]
 
 
 def test_a_lake_that_cannot_be_written_says_so_and_how_to_mend_it(working: Working) -> None:

@@ -216,7 +216,7 @@ def test_a_poll_that_is_asked_to_stop_ends_within_ten_seconds(fleet: Fleet, tmp_
     folder = fleet.copied(tmp_path / "data")
     before = len(list(fleet.pipeline(folder, LATER).vault.records()))
     fleet.sandbox.clock.set(SECOND + ASKED_AFTER)
-    fleet.sandbox.faults.add(Fault("slow", "/orders", delay_s=15.0))
+    fleet.sandbox.faults.add(Fault("slow", "/orders", delay_s=28.0))
     try:
         polls = f"poll {SECOND.isoformat()} {' '.join(DATASETS)}"
         pid, vault = fleet.parent.start(fleet.settings(folder), SECOND + ASKED_AFTER, polls), fleet.pipeline(folder, LATER).vault
