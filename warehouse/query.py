@@ -42,7 +42,7 @@ CHANGES_THE_LAKE = re.compile(
     r"flush_inlined_data|add_data_files|set_option|set_commit_message)\b(?=\W*\()"
 )
 # DuckDB leaves a file's own log within reach: COPY could put one beside the published file, where readers would replay it.
-WRITES_FILES = ("COPY", "COPY_DATABASE", "EXPORT", "PREPARE", "EXECUTE")
+REACHES_FILES = ("COPY", "COPY_DATABASE", "EXPORT", "PREPARE", "EXECUTE", "ATTACH")
 EXPLAINS = re.compile(r"(?is)^\s*explain(\s+analyze)?\s*(\([^()]*\))?\s+")
 
 
@@ -200,8 +200,8 @@ def _refuse_unsafe(source: Source, sql: str) -> None:
         kinds = list(_kinds(parser, sql))
     if isinstance(source, Lake) and any(kind != "SELECT" for kind in kinds):
         raise WarehouseError("the lake answers SELECT only (and EXPLAIN of it)")
-    if any(kind in WRITES_FILES for kind in kinds):
-        raise WarehouseError("writing files is disabled in a query; `htw query --output FILE` and `htw export` write them")
+    if any(kind in REACHES_FILES for kind in kinds):
+        raise WarehouseError("reaching other files is disabled in a query; `htw query --output FILE` and `htw export` write them")
 
 
 def _kinds(parser: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
