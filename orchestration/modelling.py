@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 from filelock import FileLock
 
-from warehouse.as_of import Versions
+from warehouse.as_of import Spans, Versions
 from warehouse.connection import REBUILD_MEND, WarehouseError, open_writer, writer_lock
 from warehouse.publish import Mart, Replays
 from warehouse.retention import Payload, RawReader, Readers, wanted_back
@@ -217,6 +217,7 @@ def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
                     meta.get("partition_by", ""),
                     meta.get("hot_by", ""),
                     Replays(**meta["replays"]) if "replays" in meta else None,
+                    Spans(**meta["spans"]) if "spans" in meta else None,
                 )
             )
     return sorted(marts, key=lambda mart: mart.name)

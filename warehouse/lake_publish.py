@@ -15,6 +15,7 @@ from datetime import datetime
 
 import duckdb
 
+from warehouse.as_of import inside, write_spans_macro
 from warehouse.lake import NAME, Lake, LakeError, attached, lake_lock, literal
 from warehouse.lake_changes import (
     Shape,
@@ -163,6 +164,9 @@ def _describe(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
     if shape.kept_by:
         connection.execute(f"alter table {shape.there} set sorted by ({shape.kept_by})")
     connection.execute(f"comment on table {shape.there} is {_text(shape.mart.description)}")
+    if shape.mart.spans:
+        with inside(connection, NAME):
+            write_spans_macro(connection, shape.mart.name, shape.mart.spans)
     for name, _ in shape.columns:
         if description := shape.mart.columns.get(name):
             connection.execute(f"comment on column {shape.there}.{quoted(name)} is {_text(description)}")

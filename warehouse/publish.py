@@ -7,16 +7,15 @@ A version is written through SQL on the writer's own connection: opening the wor
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 
-from warehouse.as_of import Versions, write_macro, write_versions
+from warehouse.as_of import Spans, Versions, inside, write_macro, write_spans_macro, write_versions
 from warehouse.raw_tables import quoted
 
 STABLE_NAME = "hypertracker.duckdb"
@@ -54,6 +53,7 @@ class Mart:
     partition_by: str = ""
     hot_by: str = ""
     replays: Replays | None = None
+    spans: Spans | None = None
 
     @property
     def is_fact(self) -> bool:
@@ -141,8 +141,13 @@ def _write_version(
     connection.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as edition")
     try:
         connection.execute("create schema edition.marts")
-        counts = {mart.name: _copy(connection, mart, hot_days) for mart in marts}
+        hot = {mart.name: _hot_since(connection, mart, hot_days) for mart in marts}
+        counts = {mart.name: _copy(connection, mart, hot[mart.name]) for mart in marts}
         _copy_history(connection, [mart for mart in marts if mart.is_fact])
+        with inside(connection, "edition"):
+            for mart in marts:
+                if mart.spans:
+                    write_spans_macro(connection, mart.name, mart.spans, hot[mart.name])
         connection.execute(
             "create table edition.main.edition as select $1::timestamp as published_at, $2::varchar as fingerprint",
             [now.replace(tzinfo=None), fingerprint],
@@ -154,12 +159,11 @@ def _write_version(
     return counts
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart, hot_days: int | None) -> int:
+def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart, since: date | None) -> int:
     target = f"edition.marts.{quoted(mart.name)}"
     internal = ", ".join(quoted(name) for name in _columns(connection, mart.name) if name.startswith(INTERNAL_PREFIX))
     exclude = f"exclude ({internal})" if internal else ""
     order = f"order by {', '.join(quoted(name) for name in mart.sort_by)}" if mart.sort_by else ""
-    since = _hot_since(connection, mart, hot_days) if mart.hot_by and hot_days else None
     hot = f"where coalesce({quoted(mart.hot_by)}, 'infinity') >= timestamp '{since}'" if since else ""
     connection.execute(f"create table {target} as select * {exclude} from marts.{quoted(mart.name)} {hot} {order}")
     connection.execute(f"comment on table {target} is {_literal(mart.description + (COLD.format(since=since) if since else ''))}")
@@ -170,8 +174,10 @@ def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart, hot_days: int | Non
     return int(row[0]) if row else 0
 
 
-def _hot_since(connection: duckdb.DuckDBPyConnection, mart: Mart, hot_days: int) -> date | None:
+def _hot_since(connection: duckdb.DuckDBPyConnection, mart: Mart, hot_days: int | None) -> date | None:
     """The first day of the hot window, which ends with the newest snapshot; None where nothing lies before it."""
+    if not (mart.hot_by and hot_days):
+        return None
     row = connection.execute(
         f"select cast(max(snapshot_at) as date) - {hot_days} as since, min({quoted(mart.hot_by)}) < since "
         f"from marts.{quoted(mart.name)}"
@@ -184,20 +190,9 @@ def _copy_history(connection: duckdb.DuckDBPyConnection, facts: Sequence[Mart]) 
     for fact in facts:
         if fact.versions:
             write_versions(connection, fact.versions)
-    with _inside(connection, "edition"):
+    with inside(connection, "edition"):
         for fact in facts:
             write_macro(connection, fact.name, fact.versions)
-
-
-@contextlib.contextmanager
-def _inside(connection: duckdb.DuckDBPyConnection, database: str) -> Iterator[None]:
-    """Names in a macro are looked up in the database in use when it is made."""
-    row = connection.execute("select current_database()").fetchone()
-    connection.execute(f"use {quoted(database)}")
-    try:
-        yield
-    finally:
-        connection.execute(f"use {quoted(str(row[0]) if row else 'memory')}")
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, mart: str) -> list[str]:

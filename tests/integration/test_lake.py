@@ -19,6 +19,7 @@ import pytest
 from orchestration.registering import prepare
 from tests.integration.processes import python_process
 from tests.lakes import differences
+from warehouse.as_of import Spans
 from warehouse.connection import WarehouseError, connect
 from warehouse.lake import Lake, LakeError, attached, lake_lock, load_extensions
 from warehouse.lake_publish import publish_lake
@@ -37,6 +38,7 @@ VERSIONS = Mart(
     "fct_versions", "One row per version.", sort_by=("coin", "number", "valid_from_at"),
     units=("coin", "number", "valid_from_at"), partition_by="valid_from_at", hot_by="valid_to_at",
     replays=Replays("int_replays", "coin", "valid_from_at"),
+    spans=Spans("versions_as_of", "coin", "valid_from_at", "valid_to_at"),
 )  # fmt: skip
 SLOTS = Mart("fct_slots", "One row per slot.", sort_by=("slot",), units=("cast(slot as date)",), partition_by="slot")
 WHOLE = Mart("dim_whole", "One row per number.", {"number": "A number."})
@@ -99,6 +101,7 @@ FIRST_LOAD = """
 """
 
 
+HELD = [*((number,) for number in range(20)), (31,)]
 FIRST_ROWS = {"fct_snapshots": 120, "fct_versions": 20, "fct_slots": 48, "dim_whole": 20}
 
 
@@ -303,6 +306,13 @@ def test_the_file_keeps_the_hot_days_and_the_lake_all(working: Working, tmp_path
         assert connection.execute("select min(snapshot_at) from fct_snapshots").fetchone() == (datetime(2026, 3, 17),)
         assert connection.execute("select number from fct_versions where number >= 30 order by 1").fetchall() == [(31,), (32,)]
         comments = dict(connection.execute("select table_name, comment from duckdb_tables()").fetchall())
+        held = "select number from versions_as_of('BTC', '{}') order by 1"
+        assert connection.execute(held.format("2026-03-24")).fetchall() == HELD
+        with pytest.raises(duckdb.Error, match="has fct_versions from 2026-03-17 on; the lake has the days before: `htw query"):
+            connection.execute(held.format("2026-03-16 23:59"))
+    with connect_published(working.lake) as connection:
+        assert connection.execute(held.format("2026-03-24")).fetchall() == HELD
+        assert connection.execute(held.format("2026-03-16")).fetchall() == [(31,), (32,)]
     assert comments["fct_snapshots"].endswith("from 2026-03-17 on; the lake has the days before: `htw query --lake SQL`.")
     assert comments["dim_whole"] == "One row per number."
     assert working.rows("select min(snapshot_at), count(*) from lake.marts.fct_snapshots") == [(datetime(2026, 3, 1), 142)]

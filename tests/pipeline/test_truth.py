@@ -8,9 +8,15 @@ import pandas as pd
 import pytest
 
 from tests.pipeline.conftest import COINS, Day
-from warehouse.query import query
+from warehouse.connection import open_reader
+from warehouse.query import connect_published, query
 
 CENT = 0.01
+BOOK = (
+    "order_id, address, side, limit_price, size, original_size, placed_at, order_type, is_trigger, trigger_price, "
+    "trigger_condition, is_position_tpsl, is_reduce_only, is_untriggered, time_in_force, client_order_id, status, builder, "
+    "builder_fee, children"
+)
 
 
 def latest(day: Day, fact: str, coin: str, dataset: str | None = None) -> tuple[datetime, pd.DataFrame]:
@@ -102,11 +108,29 @@ def test_every_order_snapshot_can_be_rebuilt(day: Day, coin: str) -> None:
     for at in snapshots["snapshot_at"]:
         book = query(
             day.settings.published_file,
-            f"select order_id, size, limit_price from fct_order_versions where coin = '{coin}' "
-            f"and valid_from_at <= '{at}' and (valid_to_at is null or valid_to_at > '{at}') order by order_id",
+            f"select order_id, size, limit_price from orders_as_of('{coin}', '{at}') order by order_id",
         )
         truth = day.sandbox.market.orders_at(at.to_pydatetime().replace(tzinfo=UTC) + pd.Timedelta(seconds=60), coin)
         truth = truth.sort_values("oid")
         assert list(book["order_id"]) == list(truth["oid"])
         assert list(book["size"]) == pytest.approx(list(truth["sz"]))
         assert list(book["limit_price"]) == pytest.approx(list(truth["limitPx"]))
+
+
+@pytest.mark.parametrize("coin", COINS)
+@pytest.mark.parametrize("place", ["file", "lake"])
+def test_every_book_is_row_for_row_that_of_its_payload(day: Day, coin: str, place: str) -> None:
+    source = day.settings.published_file if place == "file" else day.settings.lake
+    with open_reader(day.settings.warehouse_file) as working, connect_published(source) as published:
+        snapshots = working.execute(
+            "select snapshot_at, load_seq from intermediate.int_order_snapshots where coin = $1 order by 1", [coin]
+        ).fetchall()
+        assert len(snapshots) >= 4
+        for at, load_seq in snapshots:
+            sent = working.execute(
+                f"select distinct on (order_id) {BOOK} from staging.stg_order_snapshots "
+                "where _load_seq = $1 and coin = $2 order by order_id, _row_number",
+                [load_seq, coin],
+            ).fetchall()
+            assert published.execute(f"select {BOOK} from orders_as_of($1, $2) order by order_id", [coin, at]).fetchall() == sent
+            assert len(sent) >= 10
