@@ -1,8 +1,8 @@
 """The published copy as the pages see it: one version, held open for as long as somebody looks at it.
 
-Belongs here: opening the newest version, asking it, remembering its answers, its errors in words. Does not: which questions there are
-(`queries`). Each version is a file of its own that never changes, so an answer is true for as long as its version is looked at;
-a version that was removed while open stays readable.
+Belongs here: opening the newest version, asking it, remembering its answers, its errors in words. Does not: which questions there
+are (`queries`). Each version is a file of its own that never changes, so an answer is true for as long as its version is looked
+at; a version that was removed while open stays readable.
 """
 
 from __future__ import annotations

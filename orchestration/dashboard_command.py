@@ -30,7 +30,7 @@ OPTIONS = {
 
 def command(host: str, port: int) -> list[str]:
     """What starts Streamlit on the pages."""
-    script = Path(__file__).parents[1] / "dashboards" / "__main__.py"
+    script = Path(__file__).parents[1] / "dashboards" / "pages" / "__main__.py"
     options = {**OPTIONS, "server.address": host, "server.port": str(port)}
     return [sys.executable, "-m", "streamlit", "run", str(script), *(f"--{name}={value}" for name, value in options.items())]
 
@@ -46,8 +46,8 @@ def dashboard(
 
         file = find_published()
         if not file.exists():
-            err.print(f"nothing is published at {file} yet: run `htw poll`, or `htw demo`; the pages show it as soon as it is there",
-                      markup=False, soft_wrap=True)  # fmt: skip
+            says = f"nothing is published at {file} yet: run `htw poll`, or `htw demo`; the pages show it as soon as it is there"
+            err.print(says, markup=False, soft_wrap=True)
         out.print(
             f"dashboards of {file} at http://{host}:{port} in a few seconds; stop with Ctrl-C", markup=False, soft_wrap=True
         )

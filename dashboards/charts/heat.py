@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from dashboards.charts import colours
-from dashboards.charts.lines import HEIGHT, in_utc, time_axis, value_axis
+from dashboards.charts.lines import HEIGHT, in_utc, time_axis, time_words, value_axis
 from dashboards.charts.units import PERCENT, PRICE, USD
 
 
@@ -39,10 +39,9 @@ def leaning(frame: pd.DataFrame) -> alt.LayerChart:
             alt.Tooltip("position_count:Q", title="positions", format=","),
         ],
     )  # fmt: skip
-    is_strong = "abs(datum.long_fraction - 0.5) > 0.35"
+    is_strong = {"test": "abs(datum.long_fraction - 0.5) > 0.35", "value": "white"}
     text = base.mark_text(fontSize=11).encode(
-        text=alt.Text("long_fraction:Q", format=".0%"),
-        color=alt.condition(is_strong, alt.value("white"), alt.value("#374151")),
+        text=alt.Text("long_fraction:Q", format=".0%"), color=alt.ColorValue(colours.INK, condition=is_strong)
     )
     return cells + text
 
@@ -66,7 +65,7 @@ def liquidations_over_time(frame: pd.DataFrame, price: pd.DataFrame) -> alt.Laye
             tooltip=[
                 alt.Tooltip("shown:N", title="to liquidate"), alt.Tooltip("price_from:Q", format=",.5~r"),
                 alt.Tooltip("price_to:Q", format=",.5~r"),
-                alt.Tooltip("snapshot_at:T", title="seen (UTC)", format="%Y-%m-%d %H:%M", timeUnit="utcyearmonthdatehoursminutes"),
+                time_words("snapshot_at", "seen (UTC)"),
             ],
         )
     )  # fmt: skip
@@ -90,8 +89,9 @@ def slots(frame: pd.DataFrame) -> alt.Chart:
             ),
             tooltip=[
                 "dataset:N", "state:N", alt.Tooltip("arrived_count:Q", title="arrived", format=","),
-                alt.Tooltip("missing_count:Q", title="missing", format=","), alt.Tooltip("healable_count:Q", title="can be healed", format=","),
-                alt.Tooltip("since_at:T", title="from (UTC)", format="%Y-%m-%d %H:%M", timeUnit="utcyearmonthdatehoursminutes"),
+                alt.Tooltip("missing_count:Q", title="missing", format=","),
+                alt.Tooltip("healable_count:Q", title="can be healed", format=","),
+                time_words("since_at", "from (UTC)"),
             ],
         )
     )  # fmt: skip

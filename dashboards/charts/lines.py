@@ -70,6 +70,11 @@ def time_axis(column: str = TIME, title: str | None = "time (UTC)") -> alt.X:
     return alt.X(f"{column}:T", scale=alt.Scale(type="utc"), axis=axis)
 
 
+def time_words(column: str, title: str) -> alt.Tooltip:
+    """A time in UTC under the pointer."""
+    return alt.Tooltip(f"utcyearmonthdatehoursminutesseconds({column}):T", title=title, format="%Y-%m-%d %H:%M:%S")
+
+
 def value_axis(unit: Unit, title: str, grid: bool = True) -> alt.Axis:
     """An axis in a unit, named with it."""
     named = title if unit.title == "ratio" else f"{title} ({unit.title})"
@@ -84,16 +89,20 @@ def in_utc(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _hover(base: alt.Chart, unit: Unit) -> alt.Chart:
     """A reading under the pointer, in words."""
-    near = alt.selection_point(on="pointerover", nearest=True, fields=[TIME, "series"], empty=False, clear="pointerout")
+    near = alt.selection_point(
+        name="near", on="pointerover", nearest=True, fields=[TIME, "series"], empty=False, clear="pointerout"
+    )
     shown = base.transform_calculate(shown=unit.written("datum.value"))
+    # `alt.condition` builds the same by way of all schemas of Vega-Lite, which takes longer than the rest of the chart.
+    is_near = {"param": "near", "empty": False, "value": 1}
     return (
         shown.mark_point(size=60, filled=True)
         .encode(
-            opacity=alt.condition(near, alt.value(1), alt.value(0)),
+            opacity=alt.OpacityValue(0, condition=is_near),
             tooltip=[
                 alt.Tooltip("series:N", title=" "),
                 alt.Tooltip("shown:N", title="value"),
-                alt.Tooltip("utcyearmonthdatehoursminutesseconds(snapshot_at):T", title="seen (UTC)", format="%Y-%m-%d %H:%M:%S"),
+                time_words(TIME, "seen (UTC)"),
             ],
         )
         .add_params(near)

@@ -90,5 +90,6 @@ def _show_flows(view: View, axis: str, shown: list[str]) -> None:
     if not changes.empty:
         st.caption(
             f"Sum of changes between {int(changes['snapshot_count'].max()) + 1} complete snapshots, "
-            f"{changes['since_at'].min():%Y-%m-%d %H:%M} to {changes['snapshot_at'].max():%Y-%m-%d %H:%M} UTC; value of both sides."
+            f"{changes['since_at'].min():%Y-%m-%d %H:%M} to {changes['snapshot_at'].max():%Y-%m-%d %H:%M} UTC; "
+            "value of both sides."
         )

@@ -27,7 +27,8 @@ def show(view: View) -> None:
     used = view.ask(requests, view.span)
     _show_tiles(view.ask(totals, view.span, now).iloc[0], used)
     st.caption(
-        f"As of the publication, {now:%Y-%m-%d %H:%M} UTC. `htw heal` asks for what can be healed now; `htw status` says the same in a terminal."
+        f"As of the publication, {now:%Y-%m-%d %H:%M} UTC. `htw heal` asks for what can be healed now; "
+        "`htw status` says the same in a terminal."
     )
     panel = Panel("What arrived", remark="Slots that were due, by dataset and time; blank where none was. Hover for counts.")
     show_chart(view, panel, view.ask(cells, view.span, now), slots)

@@ -37,7 +37,7 @@ class Panel:
 
 def show_chart(view: View, panel: Panel, frame: pd.DataFrame, draw: Callable[[pd.DataFrame], Drawn]) -> None:
     """A chart of the frame, or why there is none."""
-    _head(panel)
+    _head(panel, frame)
     if frame.empty:
         _show_nothing(view, panel)
         return
@@ -57,7 +57,7 @@ def show_table(
 
     `widths` are pixels, of columns that would be too wide or too narrow.
     """
-    _head(panel)
+    _head(panel, frame)
     if frame.empty:
         _show_nothing(view, panel)
         return
@@ -81,17 +81,12 @@ def show_tile(label: str, unit: Unit, values: pd.Series, change: Unit | None = N
     st.metric(label, unit(last), change(moved) if change and moved is not None else None, delta_color="off", help=aid or None)
 
 
-def _head(panel: Panel) -> None:
-    st.markdown(f"##### {panel.title}", help=panel.remark or None)
-
-
-def _foot(view: View, panel: Panel, frame: pd.DataFrame) -> None:
-    words = [f"newest {frame['snapshot_at'].max():%Y-%m-%d %H:%M:%S} UTC"] if "snapshot_at" in frame else []
-    words += [f"{view.arrivals(panel.dataset, panel.coin)} in this range"]
-    words += [f"last reading of each {_step_words(view.span.step)}"] if panel.is_series else []
-    foot = st.container(horizontal=True, vertical_alignment="center")
-    foot.caption(" · ".join(words), width="stretch")
-    foot.download_button(
+def _head(panel: Panel, frame: pd.DataFrame) -> None:
+    head = st.container(horizontal=True, vertical_alignment="center")
+    head.markdown(f"##### {panel.title}", help=panel.remark or None, width="stretch")
+    if frame.empty:
+        return
+    head.download_button(
         "CSV",
         lambda: frame.to_csv(index=False).encode(),
         file_name=f"{_slug(panel.title)}{'-' + _slug(panel.coin) if panel.coin else ''}.csv",
@@ -101,6 +96,13 @@ def _foot(view: View, panel: Panel, frame: pd.DataFrame) -> None:
         type="tertiary",
         icon=":material/download:",
     )
+
+
+def _foot(view: View, panel: Panel, frame: pd.DataFrame) -> None:
+    words = [f"newest {frame['snapshot_at'].max():%Y-%m-%d %H:%M:%S} UTC"] if "snapshot_at" in frame else []
+    words += [f"{view.arrivals(panel.dataset, panel.coin)} in this range"]
+    words += [f"last reading of each {_step_words(view.span.step)}"] if panel.is_series else []
+    st.caption(" · ".join(words))
 
 
 def _step_words(step: timedelta) -> str:

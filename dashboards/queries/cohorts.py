@@ -17,7 +17,8 @@ def cohorts(connection: duckdb.DuckDBPyConnection, axis: str) -> pd.DataFrame:
     """Names and bounds of an axis's cohorts, lowest bound first. One row per cohort."""
     return frame(
         connection,
-        f"select cohort_id, cohort_name, lower_bound_usd, upper_bound_usd from {PRESENT_COHORTS} where axis = $axis order by sort_order",
+        f"select cohort_id, cohort_name, lower_bound_usd, upper_bound_usd from {PRESENT_COHORTS} where axis = $axis "
+        "order by sort_order",
         {"axis": axis},
     )
 
@@ -62,7 +63,8 @@ def coins_by_cohort(connection: duckdb.DuckDBPyConnection, axis: str, span: Span
         largest as (
             select coin, sum(gross_value_usd) as coin_value_usd from newest group by coin
             order by coin_value_usd desc, coin limit $coin_count)
-        select coin, coalesce(cohorts.cohort_name, 'cohort ' || cohort_id) as cohort, long_fraction, long_value_usd, short_value_usd,
+        select coin, coalesce(cohorts.cohort_name, 'cohort ' || cohort_id) as cohort, long_fraction, long_value_usd,
+            short_value_usd,
             gross_value_usd, position_count, snapshot_at
         from newest join largest using (coin) left join {PRESENT_COHORTS} as cohorts using (cohort_id)
         order by coin_value_usd desc, coin, cohorts.sort_order, cohort_id
@@ -72,15 +74,20 @@ def coins_by_cohort(connection: duckdb.DuckDBPyConnection, axis: str, span: Span
 
 
 def flows(connection: duckdb.DuckDBPyConnection, coin: str | None, axis: str, span: Span) -> pd.DataFrame:
-    """Why an axis's cohorts changed in the span: trading, migration of wallets, price; of one coin, or of all. One row per cohort."""
+    """Why an axis's cohorts changed in the span: trading, migration of wallets, price; of one coin, or of all.
+
+    One row per cohort.
+    """
     return frame(
         connection,
         f"""
         select coalesce(cohorts.cohort_name, 'cohort ' || cohort_id) as cohort, sum(trading_value_usd) as trading_value_usd,
             sum(migration_value_usd) as migration_value_usd, sum(revalued_value_usd) as revalued_value_usd,
-            sum(opened_position_count)::bigint as opened_position_count, sum(closed_position_count)::bigint as closed_position_count,
+            sum(opened_position_count)::bigint as opened_position_count,
+                sum(closed_position_count)::bigint as closed_position_count,
             sum(joined_position_count)::bigint as joined_position_count, sum(left_position_count)::bigint as left_position_count,
-            count(distinct flows.snapshot_at) as snapshot_count, min(previous_snapshot_at) as since_at, max(flows.snapshot_at) as snapshot_at
+            count(distinct flows.snapshot_at) as snapshot_count, min(previous_snapshot_at) as since_at,
+                max(flows.snapshot_at) as snapshot_at
         from fct_cohort_flows as flows left join {PRESENT_COHORTS} as cohorts using (cohort_id)
         where ($coin is null or coin = $coin) and flows.axis = $axis
             and previous_snapshot_at >= $since and flows.snapshot_at <= $until

@@ -115,7 +115,8 @@ def liquidations(connection: duckdb.DuckDBPyConnection, coin: str, span: Span) -
     return frame(
         connection,
         f"""
-        select price_from, price_to, liquidation_value_usd, position_count, cohorts.cohort_name as most_impacted_cohort, snapshot_at
+        select price_from, price_to, liquidation_value_usd, position_count, cohorts.cohort_name as most_impacted_cohort,
+            snapshot_at
         from fct_liquidation_heatmap as bins
         left join (from dim_cohort where valid_to_at is null) as cohorts on cohorts.cohort_id = bins.most_impacted_cohort_id
         where coin = $coin and {newest} order by price_from
@@ -141,7 +142,8 @@ def liquidation_history(connection: duckdb.DuckDBPyConnection, coin: str, span: 
             qualify row_number() over (partition by time_bucket($step, snapshot_at) order by snapshot_at desc) = 1),
         snapshots as (
             select snapshot_at, lead(snapshot_at) over (order by snapshot_at) as next_at from kept)
-        select snapshot_at, least(coalesce(next_at, snapshot_at + $sweep), snapshot_at + $longest) as until_at, price_from, price_to, liquidation_value_usd
+        select snapshot_at, least(coalesce(next_at, snapshot_at + $sweep), snapshot_at + $longest) as until_at, price_from,
+            price_to, liquidation_value_usd
         from fct_liquidation_heatmap join snapshots using (snapshot_at)
         where coin = $coin and price_to > $low and price_from < $high and liquidation_value_usd > 0
         order by snapshot_at, price_from

@@ -23,7 +23,8 @@ def completeness(connection: duckdb.DuckDBPyConnection, coin: str | None, span: 
         select dataset, count(*) filter (has_arrived or is_missing) as due_count, count(*) filter (has_arrived) as arrived_count
         from fct_slot_coverage
         where slot between $since and $until
-            and ($coin is null or scope = '' or scope = $coin or starts_with(scope, $coin || ' ') or ends_with(scope, ' ' || $coin))
+            and ($coin is null or scope = '' or scope = $coin or starts_with(scope, $coin || ' ') or ends_with(scope,
+                ' ' || $coin))
         group by dataset order by dataset
         """,
         {"coin": coin, **span.bounds},
@@ -31,7 +32,7 @@ def completeness(connection: duckdb.DuckDBPyConnection, coin: str | None, span: 
 
 
 def cells(connection: duckdb.DuckDBPyConnection, span: Span, now: datetime) -> pd.DataFrame:
-    """How slots ended, by stretches of time; what is missing in part is told from what is missing whole. One row per dataset and stretch."""
+    """How slots ended, by stretches of time: all arrived, some, none that can be had, none. One row per dataset and stretch."""
     step = _step_of_cells(connection, span)
     return frame(
         connection,
@@ -45,8 +46,10 @@ def cells(connection: duckdb.DuckDBPyConnection, span: Span, now: datetime) -> p
             from fct_slot_coverage where slot between $since and $until group by all)
         select dataset, since_at, since_at + $step as until_at,
             case when arrived_count + missing_count = 0 then 'not planned' when missing_count = 0 then 'arrived'
-                when healable_count = missing_count then 'can be healed' when arrived_count = 0 then 'lost' else 'in part' end as state,
-            arrived_count, missing_count, healable_count, nullif(recoverable_until, '9999-12-31') as recoverable_until, requests_spent
+                when healable_count = missing_count then 'can be healed'
+                    when arrived_count = 0 then 'lost' else 'in part' end as state,
+            arrived_count, missing_count, healable_count, nullif(recoverable_until, '9999-12-31') as recoverable_until,
+                requests_spent
         from counted order by dataset, since_at
         """,
         {"now": now, "step": step, **span.bounds},
@@ -73,7 +76,8 @@ def missing(connection: duckdb.DuckDBPyConnection, span: Span, now: datetime) ->
     return frame(
         connection,
         """
-        select dataset, verdict, count(*) as slot_count, reason, replace(mend, '`', '') as mend, count(*) filter (recoverable_until > $now) as healable_count,
+        select dataset, verdict, count(*) as slot_count, reason, replace(mend, '`', '') as mend,
+            count(*) filter (recoverable_until > $now) as healable_count,
             min(recoverable_until) filter (recoverable_until > $now) as soonest_lost_at,
             case when soonest_lost_at >= '9999-12-31' then 'no end known' else strftime(soonest_lost_at, '%Y-%m-%d %H:%M') end
                 as healable_until,

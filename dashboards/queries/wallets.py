@@ -1,4 +1,4 @@
-"""Questions of the page Wallets: single positions and the leaderboard. Wallet figures are shown on a row, never summed over rows."""
+"""Questions of the page Wallets: single positions and the leaderboard. Wallet figures stand on a row, never summed over rows."""
 
 from __future__ import annotations
 
