@@ -130,6 +130,8 @@ def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]
         yield f"- Earlier values: `history.{_meta(node)['versions']['model'].removeprefix('int_')}`."
     if node["name"].startswith("fct_"):
         yield f"- As known at a time: `select * from {node['name']}_as_of(timestamp '2026-03-24 12:00:00')`."
+    if spans := _meta(node).get("spans"):
+        yield f"- What held at a time: `select * from {spans['macro']}('BTC', timestamp '2026-03-24 12:00:00')`."
     yield from (f"- Trap: {trap}" for trap in traps_of({column["name"]: column["description"] for column in columns}))
     yield from ("", "```sql", _meta(node)["example"], "```", "", "| column | type | unit | meaning |", "|---|---|---|---|")
     yield from (
