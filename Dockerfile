@@ -10,6 +10,7 @@ RUN pip install --require-hashes --no-deps -r requirements.lock
 
 COPY pyproject.toml README.md ./
 COPY orchestration ./orchestration
+COPY dashboards ./dashboards
 COPY warehouse ./warehouse
 COPY dbt_project ./dbt_project
 COPY sandbox ./sandbox

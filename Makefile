@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long soak bench audit dev up lint docs lock clean
+.PHONY: demo dashboard test test-long soak bench audit dev up lint docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -16,6 +16,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY)  ## a market day in miniature, no token needed
 	@$(BIN)/htw demo
+
+dashboard: $(READY)  ## pages over the published copy at http://127.0.0.1:8501 (HTW_DATA_DIR=demo make dashboard: the demo's)
+	@exec $(BIN)/htw dashboard
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -n 2
@@ -45,9 +48,10 @@ dev: $(READY)  ## the Dagster UI with schedules on, against a sandbox
 up: $(READY)  ## the Dagster UI with schedules on, against HTW_API_URL
 	@exec $(BIN)/htw up
 
-docs: $(READY) demo  ## docs/datasets.md, docs/dictionary.md and docs/plans.md, and the dbt site as one page, from the demo's warehouse
+docs: $(READY) demo  ## the pages of docs, the dbt site as one page and screenshots of the dashboards, from the demo
 	@$(BIN)/python -m orchestration.pages
 	@HTW_WAREHOUSE_FILE=$(CURDIR)/demo/warehouse.duckdb $(BIN)/dbt docs generate --static --quiet --project-dir dbt_project --profiles-dir dbt_project --target-path $(CURDIR)/demo/docs
+	@$(BIN)/python -m tests.dashboards.screenshots demo/published/hypertracker.duckdb docs/screenshots
 	@echo "open demo/docs/static_index.html"
 
 lock: $(READY)  ## requirements.lock from pyproject.toml: versions and hashes, no addresses

@@ -27,7 +27,7 @@ each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
 
 def test_the_services_are_these() -> None:
-    assert set(SERVICES) == {"daemon", "webserver", "sandbox"}
+    assert set(SERVICES) == {"daemon", "webserver", "dashboard", "sandbox"}
     assert SERVICES["sandbox"]["profiles"] == ["sandbox"], "only on request"
     assert "never started" in TEXT.splitlines()[0]
 
@@ -104,6 +104,13 @@ def test_the_token_comes_from_a_secret_file_and_every_setting_exists(name: str) 
 def test_both_share_the_data_on_a_volume(name: str) -> None:
     assert SERVICES[name]["volumes"] == [f"data:{SERVICES[name]['environment']['HTW_DATA_DIR']}"]
     assert "data" in COMPOSE["volumes"]
+
+
+def test_the_dashboard_reads_the_data_and_has_no_token() -> None:
+    service = SERVICES["dashboard"]
+    assert service["volumes"] == [f"data:{service['environment']['HTW_DATA_DIR']}:ro"]
+    assert "secrets" not in service
+    assert service["read_only"] is True
 
 
 def test_the_image_is_small_in_rights_and_installs_what_is_locked() -> None:
