@@ -32,8 +32,8 @@ ROWS_SHOWN = 1_000
 # A table that goes into a file or another program is as wide as it is.
 UNBOUNDED_WIDTH = 100_000
 LINES_AROUND = 5
-# less: colours as they are, long lines cut and scrolled, no pager where one screen does.
-PAGER_OPTIONS = "-RSFX"
+# less: long lines cut and scrolled, no pager where one screen does.
+PAGER_OPTIONS = "-SFX"
 
 
 class Format(StrEnum):
@@ -131,7 +131,7 @@ def _whole(table: Table) -> Console:
 def _page(table: Table) -> None:
     os.environ.setdefault("LESS", PAGER_OPTIONS)
     console = _whole(table)
-    with console.pager(styles=not out.no_color):
+    with console.pager():
         console.print(table)
 
 

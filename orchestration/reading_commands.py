@@ -36,7 +36,9 @@ from {COVERAGE} where slot > (select max(slot) from {COVERAGE}) - interval 1 day
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="One SQL statement over the published marts; `-` reads it from standard input.")],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="One statement over the published marts; `-` reads it from standard input.")
+    ],
     form: Annotated[Format | None, typer.Option("--format", help="How the answer is written; table by default.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="The file it goes to; parquet needs one, csv, json and parquet by ending.")

@@ -6,15 +6,15 @@ themselves (dbt's yml, written by `publish` and `lake_publish`), which is why a 
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import duckdb
 
 from warehouse.connection import WarehouseError
+from warehouse.names import nearest
 from warehouse.publish import COLD
 from warehouse.raw_tables import quoted
 from warehouse.units import unit_of
@@ -113,18 +113,10 @@ def read_catalog(connection: duckdb.DuckDBPyConnection) -> dict[str, Table]:
 
 
 def table_named(catalog: Mapping[str, Table], name: str) -> Table:
-    """The table of that name. Raises `WarehouseError` with the nearest names there are."""
-    if name in catalog:
-        return catalog[name]
+    """The table of that name, in capitals or not. Raises `WarehouseError` with the nearest names there are."""
+    if found := catalog.get(name.lower()):
+        return found
     raise WarehouseError(f"there is no table {name}{nearest(name, catalog)}", "`htw tables` lists all")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What may have been meant, in brackets; empty where nothing is like it."""
-    names = list(known)
-    close = difflib.get_close_matches(name.lower(), names, 3, 0.5)
-    close += [found for found in names if len(name) > 2 and name.lower() in found.lower() and found not in close]
-    return f" (nearest: {', '.join(close[:3])})" if close else ""
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:

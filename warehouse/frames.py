@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from warehouse.catalog import Table, nearest, read_catalog, table_named
+from warehouse.catalog import Table, read_catalog, table_named
 from warehouse.connection import WarehouseError
 from warehouse.instants import Instant, naive_utc
 from warehouse.lake import Lake
+from warehouse.names import nearest
 from warehouse.query import Source, connect_published
 from warehouse.raw_tables import quoted
 

@@ -20,6 +20,7 @@ import duckdb
 from warehouse.connection import WarehouseError
 from warehouse.finding import find_published
 from warehouse.lake import NAME, Lake, LakeError, attach, first_line, literal
+from warehouse.names import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Source = Path | str | Lake | None
 PUBLISHED = "published"
 ROWS_AT_ONCE = 10_000
+UNKNOWN_COLUMN = "Referenced column"
 UNREADABLE_MEND = "name another by HTW_PUBLISHED, or publish anew with `htw rebuild`"
 # These end the process where files are out of reach, follow addresses in memory, or run SQL that this pattern cannot see.
 UNSAFE = re.compile(
@@ -111,7 +113,7 @@ def _confined(connection: duckdb.DuckDBPyConnection, target: Path | None = None)
 def query(source: Source, sql: str, at: datetime | None = None) -> pd.DataFrame:
     """The result of one statement over the published marts. Raises `WarehouseError` with DuckDB's words."""
     _refuse_unsafe(source, sql)
-    with connect_published(source, at) as connection, _in_words():
+    with connect_published(source, at) as connection, _in_words(connection):
         relation = connection.sql(sql)
         return _no_rows() if relation is None else relation.df()
 
@@ -129,7 +131,7 @@ def answered(source: Source, sql: str, at: datetime | None = None) -> Iterator[A
     """The same without ever holding all of it: rows are fetched as they are read, whatever their number."""
     _refuse_unsafe(source, sql)
     with connect_published(source, at) as connection:
-        with _in_words():
+        with _in_words(connection):
             # One name twice is two columns all the same.
             found = connection.execute(sql).description or []
         names = _told_apart([column[0] for column in found])
@@ -140,7 +142,7 @@ def write_parquet(source: Source, sql: str, target: Path, at: datetime | None = 
     """Write the result to a Parquet file, DuckDB's types and all, as one step; the number of rows. Memory stays flat."""
     _refuse_unsafe(source, sql)
     target = target.absolute()
-    with written_aside(target) as aside, _confined(open_published(source, at), aside) as connection, _in_words():
+    with written_aside(target) as aside, _confined(open_published(source, at), aside) as connection, _in_words(connection):
         if (relation := connection.sql(sql)) is None:
             raise WarehouseError("the statement has no result that could be written")
         relation.write_parquet(str(aside), compression="zstd")
@@ -151,32 +153,51 @@ def write_parquet(source: Source, sql: str, target: Path, at: datetime | None = 
 
 @contextlib.contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
-    """A path to write to; what is there at the end takes the target's place, after a failure nothing is left of it."""
+    """A path to write to; what is there at the end takes the target's place, after a failure nothing is left of it.
+
+    Raises `WarehouseError` where the target cannot be written.
+    """
     aside = target.with_name(f".{target.name}.unfinished")
     if target.is_dir() or not target.parent.is_dir():
         what = "is a folder" if target.is_dir() else "is in no folder that exists"
         raise WarehouseError(f"{target} {what}", "name a file in a folder that exists")
-    aside.unlink(missing_ok=True)
     try:
+        aside.unlink(missing_ok=True)
         yield aside
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(target)
+    except OSError as error:
+        raise WarehouseError(f"{target} cannot be written ({error.strerror})", "name another file or folder") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
+def _in_words(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
+    except duckdb.CatalogException as error:
+        raise WarehouseError(_no_such_table(connection, str(error))) from error
     except duckdb.Error as error:
-        raise WarehouseError(str(error).strip()) from error
+        mend = "\n`htw describe TABLE` lists its columns" if UNKNOWN_COLUMN in str(error) else ""
+        raise WarehouseError(f"{str(error).strip()}{mend}") from error
+
+
+def _no_such_table(connection: duckdb.DuckDBPyConnection, says: str) -> str:
+    """DuckDB's words, with the nearest of the published tables instead of the nearest of its own."""
+    found = re.search(r"(Table with name (\S+) does not exist!)(?:\nDid you mean .*)?", says)
+    if found is None:
+        return says.strip()
+    rows = connection.execute("select table_name from information_schema.tables where table_schema = 'marts'").fetchall()
+    near = nearest(found[2], [row[0] for row in rows])
+    return says.replace(found[0], f"{found[1].removesuffix('!')}{near}; `htw tables` lists all").strip()
 
 
 def _rows(connection: duckdb.DuckDBPyConnection | None) -> Iterator[tuple[Any, ...]]:
     while connection is not None:
-        with _in_words():
+        with _in_words(connection):
             rows = connection.fetchmany(ROWS_AT_ONCE)
         if not rows:
             return
@@ -194,10 +215,13 @@ def _told_apart(names: Sequence[str]) -> list[str]:
 
 
 def _refuse_unsafe(source: Source, sql: str) -> None:
+    """Raises `WarehouseError` for what does more than read, or is nothing."""
     if unsafe := UNSAFE.search(sql) or (CHANGES_THE_LAKE.search(sql) if isinstance(source, Lake) else None):
         raise WarehouseError(f"`{unsafe[1]}` is no function for reading the published marts")
     with duckdb.connect() as parser:
         kinds = list(_kinds(parser, sql))
+    if not kinds:
+        raise WarehouseError("there is no statement to run", 'such as: htw query "from dim_coin limit 5"')
     if isinstance(source, Lake) and any(kind != "SELECT" for kind in kinds):
         raise WarehouseError("the lake answers SELECT only (and EXPLAIN of it)")
     if any(kind in REACHES_FILES for kind in kinds):
