@@ -31,9 +31,10 @@ DATED_BY = {
     Dating.SERIES: "a time in each row",
 }
 DICTIONARY_INTRODUCTION = """\
-Schema `marts` of `published/hypertracker.duckdb` and of the lake. All times are UTC. The names say the unit: `_usd` is money, `_pct`
-percent, `_fraction` 0 to 1, `_count` a number of things, `price` USD per coin, `size` coin units, `_at` a time. The same words are
-comments inside the file, where `htw describe TABLE` and BI tools read them. Questions with their SQL: [cookbook.md](cookbook.md)."""
+Schema `marts` of `published/hypertracker.duckdb` and of the lake. All times are UTC. The names say the unit: `_usd` is money,
+`_pct` percent, `_fraction` 0 to 1, `_count` a number of things, `price` USD per coin, `size` coin units, `_at` a time. The same
+words are comments inside the file, where `htw describe TABLE` and BI tools read them. Questions with their SQL:
+[cookbook.md](cookbook.md)."""
 PLANS_INTRODUCTION = """\
 What each of the vendor's plans affords of all datasets, after a tenth of it is left for retries, healing and backfill: how often
 a dataset can be asked, in brackets for how many coins (largest open value first) or ages of positions; a dash is not at all. The
