@@ -218,6 +218,7 @@ def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
                     meta.get("hot_by", ""),
                     Replays(**meta["replays"]) if "replays" in meta else None,
                     Spans(**meta["spans"]) if "spans" in meta else None,
+                    node["config"]["materialized"] == "view",
                 )
             )
     return sorted(marts, key=lambda mart: mart.name)

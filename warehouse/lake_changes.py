@@ -18,7 +18,7 @@ from datetime import date, timedelta
 import duckdb
 
 from warehouse.lake import NAME
-from warehouse.publish import INTERNAL_PREFIX, Mart
+from warehouse.publish import INTERNAL_PREFIX, Mart, tables_of
 from warehouse.raw_tables import quoted
 
 # Slots may be judged anew by what was fetched before, so that the newest days count as touched each time.
@@ -64,16 +64,17 @@ class Shape:
 
 
 def shapes_of(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> list[Shape]:
-    """What the lake keeps of the marts: all but their internal columns."""
+    """What the lake keeps of the tables: all but their internal columns."""
     found = columns_of(connection, "current_database()")
-    return [_shape_of(mart, found.get(mart.name, ())) for mart in marts]
+    return [_shape_of(mart, found.get(mart.name, ())) for mart in tables_of(marts)]
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, tuple[tuple[str, str], ...]]:
     """Name and type of every column of the marts of a database, by mart."""
     rows = connection.execute(
         "select table_name, list((column_name, data_type) order by column_index) from duckdb_columns() "
-        f"where database_name = {database} and schema_name = 'marts' group by table_name"
+        f"where database_name = {database} and schema_name = 'marts' and table_name in "
+        f"(select table_name from duckdb_tables() where database_name = {database} and schema_name = 'marts') group by table_name"
     ).fetchall()
     return {table: tuple(map(tuple, columns)) for table, columns in rows}
 

@@ -28,7 +28,7 @@ from warehouse.lake_changes import (
     newest_sequence,
     shapes_of,
 )
-from warehouse.publish import Mart, fingerprint_of_content, hash_of, origin_of
+from warehouse.publish import Mart, fingerprint_of_content, hash_of, origin_of, write_views
 from warehouse.raw_tables import quoted
 
 AUTHOR = "htw"
@@ -123,8 +123,21 @@ def _write(
         reached[name] = _reached(connection, shape)
         is_other = is_made or known.basis != new.basis
         changes[name] = _bring_up(connection, shape, None if is_other else progress.get(name), reached[name])
+    if known.described != new.described or known.basis != new.basis:
+        _exchange_views(connection, marts)
     _note_progress(connection, progress, reached)
     return changes
+
+
+def _exchange_views(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> None:
+    wanted = {mart.name for mart in marts if mart.is_view}
+    found = connection.execute(
+        f"select view_name from duckdb_views() where (database_name, schema_name) = ({literal(NAME)}, 'marts')"
+    ).fetchall()
+    for (name,) in found:
+        if name not in wanted:
+            connection.execute(f"drop view {NAME}.marts.{quoted(name)}")
+    write_views(connection, NAME, marts)
 
 
 def _bring_up(connection: duckdb.DuckDBPyConnection, shape: Shape, before: Progress | None, reached: Progress) -> int:

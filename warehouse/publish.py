@@ -8,6 +8,7 @@ A version is written through SQL on the writer's own connection: opening the wor
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -22,6 +23,7 @@ STABLE_NAME = "hypertracker.duckdb"
 VERSIONS_KEPT = 3
 READ_ONLY_MODE = 0o444
 INTERNAL_PREFIX = "_"
+VIEWS = "select view_name, sql from duckdb_views() where schema_name = 'marts' and database_name = current_database()"
 COLD = " This file has it from {since} on; the lake has the days before: `htw query --lake SQL`."
 
 
@@ -40,7 +42,7 @@ class Mart:
 
     A build replaces rows of a unit together; none where it makes the whole table each time. The lake keeps rows apart by the
     day of `partition_by`, and sorted by `kept_by` where that is named: the order in which they take least room. The file leaves
-    out those whose `hot_by` is before the hot window (none is now).
+    out those whose `hot_by` is before the hot window (none is now). A view is published as a view, over published tables.
     """
 
     name: str
@@ -54,10 +56,15 @@ class Mart:
     hot_by: str = ""
     replays: Replays | None = None
     spans: Spans | None = None
+    is_view: bool = False
 
     @property
     def is_fact(self) -> bool:
         return self.name.startswith("fct_")
+
+
+def tables_of(marts: Sequence[Mart]) -> list[Mart]:
+    return [mart for mart in marts if not mart.is_view]
 
 
 @dataclass(frozen=True)
@@ -141,11 +148,13 @@ def _write_version(
     connection.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as edition")
     try:
         connection.execute("create schema edition.marts")
-        hot = {mart.name: _hot_since(connection, mart, hot_days) for mart in marts}
-        counts = {mart.name: _copy(connection, mart, hot[mart.name]) for mart in marts}
-        _copy_history(connection, [mart for mart in marts if mart.is_fact])
+        tables = tables_of(marts)
+        hot = {mart.name: _hot_since(connection, mart, hot_days) for mart in tables}
+        counts = {mart.name: _copy(connection, mart, hot[mart.name]) for mart in tables}
+        _copy_history(connection, [mart for mart in tables if mart.is_fact])
+        write_views(connection, "edition", marts)
         with inside(connection, "edition"):
-            for mart in marts:
+            for mart in tables:
                 if mart.spans:
                     write_spans_macro(connection, mart.name, mart.spans, hot[mart.name])
         connection.execute(
@@ -172,6 +181,18 @@ def _copy(connection: duckdb.DuckDBPyConnection, mart: Mart, since: date | None)
             connection.execute(f"comment on column {target}.{quoted(name)} is {_literal(description)}")
     row = connection.execute(f"select count(*) from {target}").fetchone()
     return int(row[0]) if row else 0
+
+
+def write_views(connection: duckdb.DuckDBPyConnection, database: str, marts: Sequence[Mart]) -> None:
+    """Make the views of the working file in another database too, over the tables of the same names there."""
+    made = dict(connection.execute(VIEWS).fetchall())
+    row = connection.execute("select current_database()").fetchone()
+    qualified = re.compile(rf'"?{re.escape(str(row[0] if row else ""))}"?\.(?="?marts"?\.)')
+    with inside(connection, database):
+        for mart in (mart for mart in marts if mart.is_view):
+            select = qualified.sub("", made[mart.name]).partition(" AS ")[2].rstrip("; \n")
+            connection.execute(f"create or replace view marts.{quoted(mart.name)} as {select}")
+            connection.execute(f"comment on view marts.{quoted(mart.name)} is {_literal(mart.description)}")
 
 
 def _hot_since(connection: duckdb.DuckDBPyConnection, mart: Mart, hot_days: int | None) -> date | None:

@@ -253,6 +253,17 @@ def test_a_mart_with_another_column_is_written_anew_and_one_that_is_no_more_goes
     ]  # fmt: skip
 
 
+def test_a_view_is_one_in_the_lake_and_goes_when_it_is_no_more(working: Working) -> None:
+    working.connection.execute("create view marts.numbers as select max(number) as top from warehouse.marts.dim_whole")
+    working.load("insert into marts.dim_whole values (99)")
+    working.publish((*MARTS, Mart("numbers", "The top. One row.", is_view=True)))
+    with connect_published(working.lake) as connection:
+        assert connection.execute("select top from numbers").fetchone() == (99,)
+    working.connection.execute("drop view marts.numbers")
+    working.publish()
+    assert working.rows("select view_name from duckdb_views() where (database_name, schema_name) = ('lake', 'marts')") == []
+
+
 @pytest.mark.parametrize("lost", ["lake", "lake/data", "lake/catalog.sqlite"])
 def test_what_was_lost_of_the_lake_is_made_again(working: Working, lost: str) -> None:
     path = working.folder / lost

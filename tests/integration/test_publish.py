@@ -161,6 +161,20 @@ def test_descriptions_are_inside_and_internal_columns_are_not(load_and_publish: 
     assert edition == (datetime(2026, 3, 24, 12, 1),)
 
 
+def test_a_view_is_published_as_one_over_the_published_tables(
+    load_and_publish: Publish, connection: duckdb.DuckDBPyConnection, folder: Path
+) -> None:
+    load_and_publish()
+    connection.execute("create view marts.sums as select sum(number) as total from warehouse.marts.dim_left")
+    view = Mart("sums", "The sum. One row.", is_view=True)
+    published = publish_file(connection, folder, [*MARTS, view], NOON + timedelta(days=1))
+    assert published.row_counts.keys() == {"dim_left", "dim_right"}
+    connection.execute("delete from marts.dim_left")
+    with duckdb.connect(str(folder / STABLE_NAME), read_only=True) as edition:
+        assert edition.execute("select total from marts.sums").fetchone() == (0,)
+        assert edition.execute("select comment from duckdb_views() where view_name = 'sums'").fetchone() == ("The sum. One row.",)
+
+
 def test_a_publish_that_fails_halfway_leaves_the_last_good_version(
     load_and_publish: Publish, connection: duckdb.DuckDBPyConnection, folder: Path
 ) -> None:
