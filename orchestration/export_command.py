@@ -85,7 +85,7 @@ def _tell(told: list[Exported], to: Path, as_json: bool) -> None:
         out.print_json(json.dumps({"folder": str(to.absolute()), "tables": [asdict(table) for table in told]}))
         return
     for table in told:
-        files = f"{table.days_written} files written, {table.days_unchanged} as they were"
+        files = f"{table.days_written} days written, {table.days_unchanged} as they were"
         size = f"{table.rows:,} rows, {table.bytes / MEGABYTE:,.2f} MB"
         out.print(f"{table.table}: {files}; {size}", markup=False, soft_wrap=True)
         if table.note:

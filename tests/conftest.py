@@ -16,6 +16,9 @@ LOOK_AT_THE_DAY = {
     "pipeline/test_confined.py",
     "pipeline/test_cookbook.py",
     "pipeline/test_day.py",
+    "pipeline/test_export.py",
+    "pipeline/test_notebooks.py",
+    "pipeline/test_reading.py",
     "pipeline/test_truth.py",
     "pipeline/test_truth_series.py",
 }

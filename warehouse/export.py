@@ -39,6 +39,7 @@ LOCK = "_export.lock"
 FILE = "data_0.parquet"
 LAYOUT = 1
 MARTS = ("dim_", "fct_")
+MEMORY_LIMIT = "512MB"
 ROWS_A_GROUP = 122_880
 # Rows without a time, and tables without one, are together under a name that readers of such folders take for null.
 NO_DAY = "__HIVE_DEFAULT_PARTITION__"
@@ -92,6 +93,8 @@ def export(source: Source, folder: Path, wish: Wish) -> Generator[Exported, None
     """
     with _right_to_write(folder), open_published(source) as connection:
         connection.execute("set timezone = 'UTC'")
+        # Otherwise every block that was read is kept as long as there is room for it.
+        connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("begin transaction")
         catalog = read_catalog(connection)
         chosen = [table_named(catalog, name) for name in wish.tables] or _all(catalog.values(), wish)

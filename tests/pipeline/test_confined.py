@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.conftest import Day
 from warehouse.connection import WarehouseError
-from warehouse.query import query
+from warehouse.query import answered, query, write_parquet
 
 proves = pytest.mark.proves
 HOSTILE = (
@@ -46,6 +46,10 @@ HOSTILE = (
     "drop table dim_coin",
     "update dim_coin set coin = 'x'",
     "from of_the_caller",
+    "copy dim_coin to '{published}.wal'",
+    "explain analyze copy dim_coin to '{published}.wal'",
+    "prepare p as copy dim_coin to '{published}.wal'",
+    "",
 )
 
 
@@ -64,14 +68,22 @@ def test_published_versions_cannot_be_written(day: Day, said: Callable[..., None
     sees="one line, such as “file system operations are disabled by configuration” or “is no function for reading”",
 )
 def test_no_statement_leaves_the_published_marts(day: Day, tmp_path: Path, said: Callable[..., None]) -> None:
+    published = day.settings.published_file.resolve()
+    before = sorted(published.parent.iterdir())
     of_the_caller = pd.DataFrame({"word": ["hush"]})
     (tmp_path / "secret.csv").write_text("word\nhush\n")
     for sql in HOSTILE:
+        statement = sql.format(folder=tmp_path, published=published)
         with pytest.raises(WarehouseError) as caught:
-            pytest.fail(f"{sql} gave {query(day.settings.published_file, sql.format(folder=tmp_path))}")
+            pytest.fail(f"{sql} gave {query(published, statement)}")
+        with pytest.raises(WarehouseError), answered(published, statement) as answer:
+            pytest.fail(f"{sql} gave {list(answer.rows)}")
+        with pytest.raises(WarehouseError):
+            pytest.fail(f"{sql} gave {write_parquet(published, statement, tmp_path / 'out.parquet')} rows")
         said(caught.value)
         assert "hush" not in str(caught.value), sql
     assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
+    assert sorted(published.parent.iterdir()) == before
     assert len(of_the_caller) == 1
 
 
