@@ -17,6 +17,7 @@ import dagster as dg
 
 from benchmarks.measuring import REPOSITORY, Check, Finding, Size
 from orchestration.runs import dagster_instance
+from orchestration.settings import load_offline_settings
 
 MOST_S, MOST_CPU_S = 8, 6
 JOB, ASKED_AT, CPU_S, EVERY_S = "idle", "asked_at", "cpu_s", 15
@@ -33,7 +34,7 @@ def idle_runs(size: Size) -> Finding:
             "HTW_API_URL": "http://127.0.0.1:1", "HTW_DATA_DIR": folder, "HTW_COINS": "BTC", "PYTHONPATH": str(REPOSITORY),
             "DAGSTER_HOME": str(Path(folder) / "dagster"), "DAGSTER_DISABLE_TELEMETRY": "1",
         }  # fmt: skip
-        with dagster_instance(Path(folder) / "dagster") as instance:
+        with dagster_instance(load_offline_settings(data_dir=Path(folder))) as instance:
             return _measured(instance, environment, size.idle_runs)
 
 

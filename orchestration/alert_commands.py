@@ -107,7 +107,7 @@ def _find(pipeline: Pipeline) -> Callable[[], Found]:
     def find() -> Found:
         if not pipeline.settings.dagster_home.exists():
             return find_problems(pipeline, None)
-        with dagster_instance(pipeline.settings.dagster_home) as instance:
+        with dagster_instance(pipeline.settings) as instance:
             return find_problems(pipeline, instance)
 
     return find

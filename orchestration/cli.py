@@ -29,6 +29,7 @@ from orchestration.quarantine_commands import quarantine
 from orchestration.reading_commands import describe, query, tables
 from orchestration.settings import (
     SANDBOX_TOKEN,
+    SQLITE,
     WAREHOUSE_NAME,
     Settings,
     SettingsError,
@@ -106,7 +107,7 @@ def _poll_each(
     from warehouse.disk import full_disk_in_words
 
     definitions = build_definitions(settings)
-    with full_disk_in_words(settings.data_dir), dagster_instance(settings.dagster_home) as instance:
+    with full_disk_in_words(settings.data_dir), dagster_instance(settings) as instance:
         for cadence, group in due.items():
             at = _slot_for(settings, cadence, moment)
             with err.status(f"polling {', '.join(d.name for d in group)} for {at:%Y-%m-%d %H:%M} UTC"):
@@ -227,14 +228,15 @@ def dev(port: Annotated[int, typer.Option(help="Where the UI listens, on loopbac
         from orchestration.services import LOOPBACK, dagster_services, free_port, sandbox_service, supervise
 
         api_port, storage_port = free_port(), free_port()
-        # A token, working file or lake that .env names is for the provider; the services read the environment before .env.
+        # What .env names is for the provider; the services read the environment before .env.
         os.environ |= {"HTW_API_URL": f"http://{LOOPBACK}:{api_port}", "HTW_PLAN": "stream", "HTW_API_TOKEN": SANDBOX_TOKEN}
         os.environ.setdefault("HTW_COINS", "top:6")
         os.environ.setdefault("HTW_DATA_DIR", "data/dev")
         folder = os.environ["HTW_DATA_DIR"]
         os.environ["HTW_WAREHOUSE_URL"] = f"{folder}/{WAREHOUSE_NAME}"
         os.environ |= {"HTW_LAKE_URL": f"{folder}/lake/catalog.sqlite", "HTW_LAKE_DATA": f"{folder}/lake/data"}
-        settings = load_settings()
+        os.environ["HTW_DAGSTER_STORAGE"] = SQLITE
+        settings = load_settings(code_server="")
         services = [sandbox_service(12, 2400, 1500, api_port, storage_port), *dagster_services(settings, LOOPBACK, port)]
         out.print(f"Dagster UI at http://{LOOPBACK}:{port} in a few seconds; schedules are on; stop with Ctrl-C")
         raise typer.Exit(supervise(services, settings, err.print))
@@ -256,20 +258,28 @@ def up(
 
 @app.command()
 def serve(
-    service: Annotated[Literal["daemon", "webserver"], typer.Argument(help="Which one.")],
-    host: Annotated[str, typer.Option(help="Where the web UI listens; it has no login of its own.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option()] = 3000,
+    service: Annotated[Literal["code", "daemon", "webserver"], typer.Argument(help="Which one.")],
+    host: Annotated[str, typer.Option(help="Where the web UI or the code server listens; neither has a login.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Its port; by default 3000, and for the code server that of HTW_CODE_SERVER.")
+    ] = None,
 ) -> None:
     """One service in the foreground, for a supervisor of your own (containers, systemd)."""
     with spoken_errors():
-        from orchestration.runs import write_dagster_config
-        from orchestration.services import become, dagster_services, prepare_home
+        from orchestration.runs import dagster_instance
+        from orchestration.services import WEBSERVER, become, prepare_home, service_named
 
-        settings = load_settings()
-        if service == "daemon":
-            prepare_home(settings)
-        write_dagster_config(settings.dagster_home)
-        become(next(found for found in dagster_services(settings, host, port) if found.name == service))
+        settings = load_offline_settings()
+        # Where there is a code server, nobody else asks the provider.
+        if service == "code" or settings.code_address is None:
+            settings = load_settings()
+        chosen = service_named(service, settings, host, port)
+        if service == WEBSERVER:
+            with dagster_instance(settings):
+                pass
+        else:
+            prepare_home(settings, service)
+        become(chosen)
 
 
 def _known_datasets(settings: Settings, names: list[str]) -> set[str]:

@@ -23,7 +23,7 @@ from orchestration.definitions import build_definitions, datasets_by_cadence
 from orchestration.planning.slots import Cadence, is_slot
 from orchestration.reporting import gap_lines, read_status, status_table
 from orchestration.runs import RunResult, dagster_instance, run_slot
-from orchestration.settings import DEMO_MARKER, Settings, load_settings
+from orchestration.settings import DEMO_MARKER, SQLITE, Settings, load_settings
 from orchestration.tables import frame_table
 from warehouse.query import query
 
@@ -79,6 +79,7 @@ def run_demo(folder: str, seed: int, out: Console) -> int:
         settings = load_settings(
             api_url=sandbox.api_url, api_token=SecretStr(sandbox.token), data_dir=data_dir, coins=COINS,
             plan="1000000/day", datasets="all", warehouse_url=None, lake_url=None, lake_data=None,
+            dagster_storage=SecretStr(SQLITE), code_server="",
         )  # fmt: skip
         clock = SteppedClock(sandbox.clock.now, sandbox.clock.set)
         out.print(f"sandbox at {sandbox.api_url}: 12 coins, 2,400 positions, 1,500 orders; asking for {COINS}", markup=False)
@@ -116,7 +117,7 @@ def _run_day(settings: Settings, clock: SteppedClock, sandbox: Any, out: Console
     definitions, grouped = build_definitions(settings, clock), datasets_by_cadence(settings)
     day, failed = list(ticks()), []
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=out)
-    with bar, dagster_instance(settings.dagster_home) as instance:
+    with bar, dagster_instance(settings) as instance:
         task = bar.add_task("market day", total=len(day))
         for tick in day:
             bar.update(task, description=f"{tick.slot:%H:%M} every {tick.cadence.label.replace('_', ' '):10}")

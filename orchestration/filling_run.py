@@ -56,7 +56,7 @@ def run(pipeline: Pipeline, errands: Sequence[Errand], missing: int, as_json: bo
 
 def _mark(settings: Settings, arrived: set[tuple[str, datetime]]) -> None:
     """Show in the Dagster UI what arrived."""
-    with dagster_instance(settings.dagster_home) as instance:
+    with dagster_instance(settings) as instance:
         for dataset, slot in sorted(arrived):
             instance.report_runless_asset_event(dg.AssetMaterialization(raw_key(dataset), partition=slot_key(slot)))
 

@@ -22,10 +22,18 @@ from orchestration.jobs import job_name
 from orchestration.partitions import raw_key, slot_key
 from orchestration.planning.slots import Cadence
 from orchestration.reconciler import live_run
+from orchestration.settings import Settings, SettingsError
 from warehouse.disk import DISK_FULL, says_disk_full
 from warehouse.small_files import read_small, write_durably
 
 UNTOLD = "the run failed; its log is in the Dagster UI"
+MODULE = "orchestration.definitions"
+# Names the storage of runs, of the event log and of schedules; where it is, and its password, it has from the settings.
+IN_POSTGRES = """storage:
+  custom:
+    module: orchestration.dagster_storage
+    class: PostgresStorage
+"""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -59,9 +67,18 @@ def run_slot(
     return RunResult(outcome.success, "" if outcome.success else first_error(outcome.all_events) or UNTOLD)
 
 
-def dagster_instance(home: Path) -> dg.DagsterInstance:
-    """The instance below the data folder, shared with the services, so that the UI shows these runs too."""
-    write_dagster_config(home)
+def dagster_instance(settings: Settings) -> dg.DagsterInstance:
+    """The instance of the data folder, shared with the services, so that the UI shows these runs too.
+
+    Raises `StorageUnreachableError` where its tables are in PostgreSQL, and that does not answer.
+    """
+    home = settings.dagster_home
+    write_dagster_config(settings)
+    if settings.is_dagster_in_postgres:
+        # SQLAlchemy takes a while to load.
+        from orchestration.dagster_storage import require_reachable
+
+        require_reachable(settings)
     with FileLock(home / "starting.lock"):
         instance = dg.DagsterInstance.from_config(str(home))
         # Each makes its tables when it is first asked for: two processes must not do that at once.
@@ -69,12 +86,36 @@ def dagster_instance(home: Path) -> dg.DagsterInstance:
     return instance
 
 
-def write_dagster_config(home: Path) -> None:
-    """Give a new Dagster home its configuration; an existing one is left alone, one that cannot be read is kept aside."""
+def write_dagster_config(settings: Settings) -> None:
+    """Give a new Dagster home its configuration; of an existing one only the storage follows the settings, one that cannot be
+    read is kept aside. Raises `SettingsError` where the file names a storage that is not ours to change."""
+    home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
-    if read_small(target, _mapping, home) is None:
-        write_durably(target, (Path(__file__).parent / "dagster.yaml").read_text("utf-8"))
+    known = read_small(target, _mapping, home)
+    text = _usual_config() if known is None else target.read_text("utf-8")
+    stored = text.replace(IN_POSTGRES, "")
+    if settings.is_dagster_in_postgres:
+        if "storage" in _mapping(stored):
+            raise SettingsError(f"HTW_DAGSTER_STORAGE is set, but {target} has a `storage` of its own: remove one of the two")
+        stored = stored.rstrip("\n") + "\n" + IN_POSTGRES
+    if known is None or stored != text:
+        write_durably(target, stored)
+
+
+def write_workspace(settings: Settings, address: tuple[str, int]) -> Path:
+    """The file that tells daemon and web UI where the code server is. The location has the name it has without one, so that
+    what Dagster remembers of schedules and sensors holds for both."""
+    host, port = address
+    target = settings.dagster_home / "workspace.yaml"
+    server = {"host": host, "port": port, "location_name": MODULE}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(target, yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    return target
+
+
+def _usual_config() -> str:
+    return (Path(__file__).parent / "dagster.yaml").read_text("utf-8")
 
 
 def _mapping(text: str) -> dict[str, Any]:

@@ -21,16 +21,17 @@ from types import FrameType
 from typing import NoReturn
 
 from orchestration.reconciler import free_lost_runs
-from orchestration.runs import dagster_instance
-from orchestration.settings import Settings
+from orchestration.runs import MODULE, dagster_instance, write_workspace
+from orchestration.settings import Settings, SettingsError
 from orchestration.sole import sole_for_good
 from warehouse.connection import WarehouseLockedError
 
 GRACE_S = 10.0
+UI_PORT = 3000
 LOOK_EVERY_S = 0.5
 LOOPBACK = "127.0.0.1"
-MODULE = "orchestration.definitions"
-DAEMON = "daemon"
+DAEMON, WEBSERVER, CODE = "daemon", "webserver", "code"
+SPOKEN = {DAEMON: "daemon", CODE: "code server"}
 # PR_SET_PDEATHSIG of prctl(2).
 END_WITH_PARENT = 1
 
@@ -45,34 +46,75 @@ class Service:
 
 
 def dagster_services(settings: Settings, host: str, port: int) -> list[Service]:
-    """Daemon and web UI over this code location, below the data folder's Dagster home."""
-    environment = {"DAGSTER_HOME": str(settings.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "1"}
-    script = [sys.executable, "-m"]
+    """Daemon and web UI below the data folder's Dagster home, with the definitions of the code server where there is one."""
+    address = settings.code_address
+    code = ["-m", MODULE] if address is None else ["-w", str(write_workspace(settings, address))]
     return [
-        Service(DAEMON, [*script, "dagster._daemon", "run", "-m", MODULE], environment),
-        Service("webserver", [*script, "dagster_webserver", "-m", MODULE, "-h", host, "-p", str(port)], environment),
+        _dagster_service(settings, DAEMON, "dagster._daemon", "run", *code),
+        _dagster_service(settings, WEBSERVER, "dagster_webserver", *code, "-h", host, "-p", str(port)),
     ]
 
 
-def prepare_home(settings: Settings) -> tuple[int, list[str]]:
-    """Make Dagster's home ready for a daemon that is about to start: a descriptor that keeps other daemons away for as long as
-    one that inherits it lives, and the runs that an earlier stop cut off.
+def service_named(name: str, settings: Settings, host: str, port: int | None) -> Service:
+    """One of code, daemon and webserver. Raises `SettingsError` for a code server that nobody would ask."""
+    if name == CODE:
+        return code_service(settings, host, port)
+    return next(found for found in dagster_services(settings, host, port or UI_PORT) if found.name == name)
 
-    Raises `WarehouseLockedError` where the data folder has a daemon.
+
+def code_service(settings: Settings, host: str, port: int | None = None) -> Service:
+    """The definitions served over gRPC; runs are processes below it, because Dagster starts them where the code is.
+
+    Whoever reaches the port can start runs: it has no login. Raises `SettingsError` where HTW_CODE_SERVER is not set.
     """
-    lock_file = settings.data_dir / "daemon.lock"
+    if settings.code_address is None:
+        raise SettingsError(
+            "HTW_CODE_SERVER is not set, so no daemon would ask this server; set it for all services to the HOST:PORT where they "
+            "reach it, such as 127.0.0.1:4000"
+        )
+    where = ["-h", host, "-p", str(port or settings.code_address[1])]
+    return _dagster_service(settings, CODE, "dagster", "api", "grpc", "-m", MODULE, "--location-name", MODULE, *where)
+
+
+def _dagster_service(settings: Settings, name: str, module: str, *arguments: str) -> Service:
+    environment = {"DAGSTER_HOME": str(settings.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    return Service(name, [sys.executable, "-m", module, *arguments], environment)
+
+
+def prepare_home(settings: Settings, service: str = DAEMON) -> tuple[list[int], list[str]]:
+    """Make Dagster's home ready for a daemon or a code server that is about to start: descriptors that keep others away for as
+    long as one that inherits them lives, and the runs that an earlier stop cut off.
+
+    Runs live and end with the code server, where there is one: only its start tells that those under way are lost.
+    Raises `WarehouseLockedError` where the data folder has such a service.
+    """
+    locks = [_only_one(settings, service)]
+    if service == DAEMON and settings.code_address is not None:
+        with dagster_instance(settings):
+            return locks, []
+    locks += [_only_one(settings, CODE)] if service == DAEMON else []
+    with dagster_instance(settings) as instance:
+        return locks, free_lost_runs(instance)
+
+
+def _only_one(settings: Settings, service: str) -> int:
+    lock_file = settings.data_dir / f"{service}.lock"
     lock = sole_for_good(lock_file)
     if lock is None:
         raise WarehouseLockedError(
-            f"{settings.data_dir} has a daemon already (process {lock_file.read_text()})",
+            f"{settings.data_dir} has a {SPOKEN[service]} already (process {lock_file.read_text()})",
             "stop it first, or set another HTW_DATA_DIR",
         )
-    with dagster_instance(settings.dagster_home) as instance:
-        return lock, free_lost_runs(instance)
+    return lock
 
 
 def become(service: Service) -> NoReturn:
-    """Turn this process into a service, so that whoever supervises it speaks to it directly."""
+    """Turn this process into a service, so that whoever supervises it speaks to it directly.
+
+    Signals get their usual meaning: a code server started by a script with `&` would ignore the request to stop.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     os.execvpe(service.command[0], list(service.command), {**os.environ, **service.environment})
 
 
@@ -95,11 +137,11 @@ def supervise(services: Sequence[Service], settings: Settings, say: Callable[[st
 
     Raises `WarehouseLockedError` where the data folder has a daemon.
     """
-    lock, lost = prepare_home(settings)
+    locks, lost = prepare_home(settings)
     if lost:
         say(f"{len(lost)} runs that an earlier stop cut off were marked failed")
     stop = _stop_flag()
-    children = {service.name: _start(service, [lock] if service.name == DAEMON else []) for service in services}
+    children = {service.name: _start(service, locks if service.name == DAEMON else []) for service in services}
     try:
         while not stop:
             dead = [name for name, child in children.items() if child.poll() is not None]

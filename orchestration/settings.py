@@ -27,6 +27,8 @@ PRODUCTION_API_URL = "https://ht-api.coinmarketman.com"
 PRODUCTION_STORAGE_HOSTS = ("*.amazonaws.com",)
 SANDBOX_TOKEN = "sandbox-token"
 WAREHOUSE_NAME = "warehouse.duckdb"
+SQLITE = "sqlite"
+POSTGRES_SCHEMES = ("postgresql", "postgres")
 # A file in the folder of a demo: no other folder is emptied for one.
 DEMO_MARKER = "hypertracker-demo"
 
@@ -58,6 +60,10 @@ class Settings(BaseSettings):
     datasets: str = "all"
     freshness: str = ""
     reserve: float = Field(default=0.1, ge=0, le=0.9)
+    # May hold a password.
+    dagster_storage: SecretStr = SecretStr(SQLITE)
+    dagster_password_file: Path | None = None
+    code_server: str = ""
     alert_slack_webhook: SecretStr | None = None
     alert_webhook: SecretStr | None = None
     # In this order: whether an address is of use depends on the host before it, a sender on the user.
@@ -85,6 +91,32 @@ class Settings(BaseSettings):
         if value is not None:
             _read_token(value.expanduser())
         return value.expanduser().absolute() if value else None
+
+    @field_validator("dagster_storage")
+    @classmethod
+    def _sqlite_or_postgres(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        parts = urlsplit(text)
+        if text != SQLITE and not (parts.scheme in POSTGRES_SCHEMES and parts.username and parts.path.strip("/")):
+            raise ValueError(
+                f"is neither {SQLITE} nor an address such as postgresql://dagster@127.0.0.1:5432/dagster "
+                "(it is not shown, because it may hold a password)"
+            )
+        return value
+
+    @field_validator("dagster_password_file")
+    @classmethod
+    def _readable_password(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _read_secret(value.expanduser())
+        return value.expanduser().absolute() if value else None
+
+    @field_validator("code_server")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[^\s:/]+:[1-9]\d{0,4}", value):
+            raise ValueError(f"is {value!r}; it is a host and a port, such as 127.0.0.1:4000")
+        return value
 
     @field_validator("api_token")
     @classmethod
@@ -207,6 +239,20 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise SettingsError(f"HTW_API_TOKEN_FILE {error}") from None
 
+    @property
+    def is_dagster_in_postgres(self) -> bool:
+        return self.dagster_storage.get_secret_value() != SQLITE
+
+    def dagster_password(self) -> SecretStr | None:
+        """The password in the secret file; None where there is none, and the address may hold one."""
+        return SecretStr(_read_secret(self.dagster_password_file)) if self.dagster_password_file else None
+
+    @property
+    def code_address(self) -> tuple[str, int] | None:
+        """Host and port of the code server; None where daemon and web UI load the definitions themselves."""
+        host, _, port = self.code_server.partition(":")
+        return (host, int(port)) if port else None
+
     def access(self) -> ApiAccess:
         """What the client needs to know."""
         token = self.token_value() or SecretStr(SANDBOX_TOKEN)
@@ -313,7 +359,11 @@ def _local_path(url: str | None) -> Path | None:
 
 
 def _read_token(file: Path) -> str:
-    """The token in a secret file. Raises `ValueError` that says what is wrong with the file, never what is in it."""
+    return _checked_token(_read_secret(file))
+
+
+def _read_secret(file: Path) -> str:
+    """What a secret file holds. Raises `ValueError` that says what is wrong with the file, never what is in it."""
     try:
         text = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -321,7 +371,7 @@ def _read_token(file: Path) -> str:
         raise ValueError(f"names {file}, which cannot be read ({why})") from None
     if not text:
         raise ValueError(f"names {file}, which is empty")
-    return _checked_token(text)
+    return text
 
 
 def _checked_token(text: str) -> str:

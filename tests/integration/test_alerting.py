@@ -266,7 +266,7 @@ def test_a_ledger_of_an_earlier_version_is_a_problem_and_no_crash(new_house: Any
 
 @pytest.fixture
 def dagster(house: House) -> Iterator[dg.DagsterInstance]:
-    with dagster_instance(house.pipeline.settings.dagster_home) as instance:
+    with dagster_instance(house.pipeline.settings) as instance:
         house.instance = instance
         yield instance
 
@@ -320,7 +320,7 @@ def test_the_sensor_tells_and_writes_metrics(house: House, dagster: dg.DagsterIn
 
 def test_the_sensors_say_why_they_are_silent(new_house: Any) -> None:
     house = new_house(alert_webhook=None)
-    with dagster_instance(house.pipeline.settings.dagster_home) as instance:
+    with dagster_instance(house.pipeline.settings) as instance:
         data = build_coverage_sensor(lambda: house.pipeline).evaluate_tick(dg.build_sensor_context(instance=instance))
     assert data.skip_message == NO_CHANNEL
     assert house.pipeline.settings.metrics_file.exists()

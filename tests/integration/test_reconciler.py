@@ -11,6 +11,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from orchestration.reconciler import LIVE_FOLDER, POOLS, free_lost_runs, live_run
 from orchestration.runs import dagster_instance
+from orchestration.settings import load_offline_settings
 from tests.integration.processes import python_process
 
 POOL = POOLS[0]
@@ -20,6 +21,7 @@ DIES_IN_A_STEP = """
     import dagster as dg
     from orchestration.reconciler import live_run
     from orchestration.runs import dagster_instance
+    from orchestration.settings import load_offline_settings
 
     @dg.op(pool="duckdb_writer")
     def write():
@@ -30,7 +32,7 @@ DIES_IN_A_STEP = """
     def writing():
         write()
 
-    with dagster_instance(Path(sys.argv[1])) as instance, live_run(instance, sys.argv[2]):
+    with dagster_instance(load_offline_settings(data_dir=Path(sys.argv[1]).parent)) as instance, live_run(instance, sys.argv[2]):
         writing.execute_in_process(instance=instance, run_id=sys.argv[2])
 """
 RUN_ID = "00000000-0000-4000-8000-000000000001"
@@ -53,7 +55,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    with dagster_instance(home) as instance:
+    with dagster_instance(load_offline_settings(data_dir=home.parent)) as instance:
         free_lost_runs(instance)
         yield instance
 

@@ -74,7 +74,7 @@ def new_day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
                 data_dir=tmp_path_factory.mktemp("day"), datasets="all",
             )  # fmt: skip
             clock = SteppedClock(sandbox.clock.now, sandbox.clock.set)
-            instance = stack.enter_context(dagster_instance(settings.dagster_home))
+            instance = stack.enter_context(dagster_instance(settings))
             return Day(settings, sandbox, clock, build_definitions(settings, clock), instance)
 
         yield make
