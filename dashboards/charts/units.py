@@ -51,7 +51,7 @@ def _price(value: float) -> str:
 
 # d3 writes G where people write bn, and milli as m: below a dollar it shows cents instead.
 VEGA_MONEY = (
-    "(abs({0}) < 1 ? format({0}, '$.2~f') : replace(replace(replace(format({0}, '$.3~s'), 'G', 'bn'), 'M', 'm'), 'T', 'tn'))"
+    "(abs({0}) < 1 ? format({0}, '$.2~f') : replace(replace(replace(format({0}, '$.4~s'), 'G', 'bn'), 'M', 'm'), 'T', 'tn'))"
 )
 USD = Unit("USD", VEGA_MONEY, _money)
 PRICE = Unit("USD per coin", "format({0}, '$,.5~r')", _price)

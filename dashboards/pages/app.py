@@ -5,8 +5,8 @@ Belongs here: the list of pages. Does not: what is on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -33,28 +33,41 @@ def main() -> None:
     """One look at whichever page the address names."""
     st.set_page_config(page_title="HyperTracker warehouse", page_icon=":material/monitoring:", layout="wide")
     st.html(STYLE)
-    pages = [
-        st.Page(
-            partial(show, name),
-            title=name,
-            icon=f":material/{ICONS[name]}:",
-            url_path=name.lower(),
-            default=name == "Market",
-        )
-        for name in PAGES
-    ]
-    st.navigation(pages, position="top").run()
+    views: list[View] = []
+    pages = [_page(name, views) for name in PAGES]
+    chosen = st.navigation(pages, position="top")
+    # The pickers of the frame stand outside of the page, so that they stay as they are from page to page.
+    with _spoken_errors(chosen.title):
+        views.append(_view())
+        chosen.run()
 
 
 def show(name: str) -> None:
-    """One page, or in plain words why it cannot be shown."""
+    """One page alone, without navigation."""
+    with _spoken_errors(name):
+        PAGES[name](_view())
+
+
+def _page(name: str, views: list[View]) -> st.Page:
+    icon = f":material/{ICONS[name]}:"
+    return st.Page(lambda: PAGES[name](views[0]), title=name, icon=icon, url_path=name.lower(), default=name == "Market")
+
+
+def _view() -> View:
+    """The newest version over the time range that was picked."""
     follow()
+    edition = current_edition()
+    with st.sidebar:
+        span = pick_span(edition)
+        st.caption(f"Published {edition.published_at:%Y-%m-%d %H:%M:%S} UTC. The page follows by itself. All times are UTC.")
+    return View(edition, span)
+
+
+@contextmanager
+def _spoken_errors(name: str) -> Iterator[None]:
+    """Errors that a person can mend, in words and with what mends them."""
     try:
-        edition = current_edition()
-        with st.sidebar:
-            view = View(edition, pick_span(edition))
-            st.caption(f"Published {edition.published_at:%Y-%m-%d %H:%M:%S} UTC. The page follows by itself. All times are UTC.")
-        PAGES[name](view)
+        yield
     except WarehouseError as error:
         st.subheader(name)
         st.warning(f"{error.says[:1].upper()}{error.says[1:]}.")

@@ -60,9 +60,8 @@ def _show_tiles(overall: pd.DataFrame, volume: pd.DataFrame) -> None:
 
 
 def _show_open_interest(view: View, overall: pd.DataFrame) -> None:
-    panel = Panel(
-        "Open interest", SOURCE, remark="Of longs: the conventional figure is one side, not both. The download has both."
-    )
+    remark = "Of longs: the conventional figure is one side, not both. The download has both."
+    panel = Panel("Open interest", SOURCE, remark=remark, is_series=True)
     series = {"open_interest_usd": ("open interest", colours.MAIN)}
     show_chart(view, panel, overall, lambda frame: lines(frame, series, USD, "open interest"))
 

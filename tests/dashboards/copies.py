@@ -17,7 +17,8 @@ import duckdb
 from orchestration.modelling import described_marts, prepare_manifest
 from orchestration.registering import prepare
 from warehouse.connection import open_writer
-from warehouse.publish import STABLE_NAME, Mart, publish_file
+from warehouse.marts import Mart
+from warehouse.publish import STABLE_NAME, publish_file
 from warehouse.raw_tables import quoted
 
 NOW = datetime(2026, 3, 24, 4)
@@ -130,7 +131,7 @@ ROWS = {
 
 @contextmanager
 def working_file(folder: Path, has_rows: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An open working file with every mart by its contract, filled or empty; times end at `NOW`."""
+    """An open working file with every fact and dimension by its contract, filled or empty; times end at `NOW`."""
     with open_writer(folder / "warehouse.duckdb") as connection:
         prepare(connection)
         connection.execute("create schema if not exists marts")
@@ -177,5 +178,6 @@ def _contracts() -> dict[str, dict[str, str]]:
 
 @cache
 def _marts() -> list[Mart]:
-    # What stands behind them has no history here.
-    return [replace(mart, versions=None) for mart in described_marts(prepare_manifest())]
+    # What stands behind them is not here: neither their history, nor what a view is of.
+    known = described_marts(prepare_manifest())
+    return [replace(mart, versions=None, is_view=False) for mart in known if mart.name.startswith(("fct_", "dim_"))]
