@@ -125,7 +125,11 @@ def distances(frame: pd.DataFrame) -> alt.Chart:
         .mark_circle(size=70, opacity=0.75)
         .encode(
             x=alt.X("liquidation_progress_pct:Q", axis=way),
-            y=alt.Y("value_usd:Q", scale=alt.Scale(type="log", nice=False, padding=12), axis=value_axis(USD, "value, log scale")),
+            y=alt.Y(
+                "value_usd:Q",
+                scale=alt.Scale(type="log", nice=False, padding=12),
+                axis=value_axis(USD, "value, log scale", grid=False),
+            ),
             color=alt.Color("side:N", scale=named_colours({"long": colours.LONG, "short": colours.SHORT}), legend=legend()),
             tooltip=[
                 "coin:N",

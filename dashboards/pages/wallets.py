@@ -55,7 +55,12 @@ def _show_positions(view: View, chosen: tuple[str, ...], side: str | None) -> No
     found = view.ask(largest_positions, chosen, side, view.span, POSITIONS_SHOWN)
     remark = "Of each coin's newest complete snapshot in the range. A wallet's figures repeat on its positions: never sum them."
     show_table(
-        view, Panel(f"The {POSITIONS_SHOWN} largest positions", "open_positions", remark=remark), found, POSITIONS, POSITION_UNITS
+        view,
+        Panel(f"The {POSITIONS_SHOWN} largest positions", "open_positions", remark=remark),
+        found,
+        POSITIONS,
+        POSITION_UNITS,
+        NARROW,
     )
     reachable = found.dropna(subset=["liquidation_price"])
     panel = Panel(

@@ -16,7 +16,7 @@ from dashboards.pages.app import PAGES
 from tests.dashboards.browser import browser, chromium, look, path_of, served, settle
 
 WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1360, 700, 2700
-COLOURS = 64
+COLOURS = 255
 HEIGHT_OF_ALL = "document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight"
 
 
