@@ -18,6 +18,8 @@ from sqlalchemy import URL, make_url
 from orchestration.settings import Settings, SettingsError, load_offline_settings
 
 CONNECT_TIMEOUT_S = 5
+# By name, because SQLAlchemy otherwise takes another one, which dagster-postgres does not use.
+DRIVER = "postgresql+psycopg2"
 
 
 class StorageUnreachableError(OSError):
@@ -47,7 +49,7 @@ def postgres_address(settings: Settings) -> URL:
     """
     if not settings.is_dagster_in_postgres:
         raise SettingsError(f"{settings.dagster_home}/dagster.yaml names PostgreSQL, but HTW_DAGSTER_STORAGE is not set here")
-    address = make_url(settings.dagster_storage.get_secret_value()).set(drivername="postgresql")
+    address = make_url(settings.dagster_storage.get_secret_value()).set(drivername=DRIVER)
     password = settings.dagster_password()
     patience = {"connect_timeout": str(CONNECT_TIMEOUT_S)} | dict(address.query)
     return address.set(query=patience, password=password.get_secret_value() if password else address.password)
