@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,11 +61,12 @@ def connect_published(source: Source = None, at: datetime | None = None) -> duck
 
 def open_published(source: Source = None, at: datetime | None = None) -> duckdb.DuckDBPyConnection:
     """The same, not confined: for statements that nobody typed."""
-    if isinstance(source, Lake):
-        return _open_lake(source, at)
-    if at is not None:
+    if at is not None and not isinstance(source, Lake):
         raise WarehouseError("only the lake can be asked for as it was", 'give it as the source: `Lake.below("data")`')
-    return _open_file(find_published(source))
+    connection = _open_lake(source, at) if isinstance(source, Lake) else _open_file(find_published(source))
+    # What does not fit into memory goes there while it is sorted; otherwise into the folder one happens to be in.
+    connection.execute(f"set temp_directory = {literal(str(Path(tempfile.gettempdir()) / f'htw-{os.getpid()}'))}")
+    return connection
 
 
 def _open_file(file: Path) -> duckdb.DuckDBPyConnection:
