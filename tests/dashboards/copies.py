@@ -5,7 +5,7 @@ Belongs here: rows and how they are published. Does not: what is asked of them (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -130,26 +130,38 @@ ROWS = {
 
 
 @contextmanager
-def working_file(folder: Path, has_rows: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An open working file with every fact and dimension by its contract, filled or empty; times end at `NOW`."""
+def working_file(
+    folder: Path, has_rows: bool = True, before: Callable[[duckdb.DuckDBPyConnection], object] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An open working file with every fact and dimension by its contract, filled or empty; times end at `NOW`.
+
+    Tables that `before` makes are left as they are.
+    """
     with open_writer(folder / "warehouse.duckdb") as connection:
         prepare(connection)
         connection.execute("create schema if not exists marts")
+        if before:
+            before(connection)
+        made = {
+            row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
+        }
         for name, columns in _contracts().items():
+            if name in made:
+                continue
             definition = ", ".join(f"{quoted(key)} {kind}" for key, kind in columns.items())
             connection.execute(f"create table marts.{name} ({definition})")
         if has_rows:
-            _fill(connection)
+            _fill(connection, made)
         yield connection
 
 
-def publish(connection: duckdb.DuckDBPyConnection, folder: Path, at: datetime = NOW) -> Path:
-    """A new version; the stable name, which points to it."""
-    publish_file(connection, folder / "published", _marts(), at, anew=True)
+def publish(connection: duckdb.DuckDBPyConnection, folder: Path, at: datetime = NOW, only: str = "") -> Path:
+    """A new version, of all marts or of one; the stable name, which points to it."""
+    publish_file(connection, folder / "published", [mart for mart in _marts() if only in ("", mart.name)], at, anew=True)
     return folder / "published" / STABLE_NAME
 
 
-def _fill(connection: duckdb.DuckDBPyConnection) -> None:
+def _fill(connection: duckdb.DuckDBPyConnection, made: set[str]) -> None:
     names = {
         name: TIMES.format(since=SINCE, until=NOW, step=step)
         for name, step in {"every10": "10 minute", "hourly": "1 hour", "two_hours": "2 hour", "twelve_hours": "12 hour"}.items()
@@ -161,9 +173,11 @@ def _fill(connection: duckdb.DuckDBPyConnection) -> None:
     connection.executemany("insert into cohorts values ($1, $2, $3, $4)", [(i, *row) for i, row in enumerate(cohorts, 1)])
     connection.execute("create temp table buckets (size_bucket_id integer, label varchar)")
     connection.executemany("insert into buckets values ($1, $2)", list(enumerate(BUCKETS, 1)))
+    connection.execute("delete from marts.dim_cohort")
     connection.execute("insert into marts.dim_cohort by name select *, 1 as version from cohorts")
     connection.execute("insert into marts.dim_size_bucket by name select * from buckets")
-    for mart, sql in ROWS.items():
+    for mart in ROWS.keys() - made:
+        sql = ROWS[mart]
         connection.execute(f"insert into marts.{mart} by name {sql.format(since=SINCE, until=NOW, **names)}")
 
 

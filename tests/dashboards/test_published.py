@@ -27,14 +27,14 @@ def count(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 def test_an_edition_stays_what_it_was_while_newer_ones_come_and_it_is_removed(tmp_path: Path) -> None:
     with working_file(tmp_path, has_rows=False) as connection:
-        stable = publish(connection, tmp_path)
+        stable = publish(connection, tmp_path, only="fct_market_metrics")
         first = newest(stable, open_now)
         before = first.answer(count)["rows"].iloc[0]
         for minute in range(1, VERSIONS_KEPT + 2):
             connection.execute(
                 "insert into marts.fct_market_metrics (snapshot_at) values ($1)", [NOW + timedelta(minutes=minute)]
             )
-            publish(connection, tmp_path, NOW + timedelta(minutes=minute))
+            publish(connection, tmp_path, NOW + timedelta(minutes=minute), only="fct_market_metrics")
             latest = newest(stable, open_now)
             assert latest.answer(count)["rows"].iloc[0] == before + minute
             assert latest.published_at == NOW + timedelta(minutes=minute)
