@@ -157,7 +157,8 @@ def _next_steps(settings: Settings, out: Console) -> None:
     out.print(f"\nThe published copy: {_shown(settings.published_file)} (open it with DuckDB, or any tool that reads DuckDB)")
     out.print("Try next:")
     for command in (
-        f'{where} .venv/bin/htw query "from dim_coin limit 5"',
+        f"{where} .venv/bin/htw tables     # what there is to read; then htw describe TABLE",
+        f"{where} .venv/bin/htw query \"select * from latest_cohorts where coin = 'BTC' and axis = 'size'\"",
         f"{where} .venv/bin/htw status --until 2026-03-24T04:05Z --hours 5     # what arrived and what did not, as a picture",
         f"{where} .venv/bin/htw rebuild     # everything again, from the kept bytes alone",
         "make dev                      # the Dagster UI with schedules running, against a sandbox",

@@ -7,8 +7,8 @@ copy carries itself (`warehouse.catalog`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.hypertracker.datasets import DATASETS
@@ -23,6 +23,7 @@ class Notes:
     example: str = ""
     completeness: str = ""
     history: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def notes_of(mart: str) -> Notes:
@@ -33,10 +34,12 @@ def notes_of(mart: str) -> Notes:
     if not file.is_file():
         return Notes()
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    meta = yaml.load(file.read_text("utf-8"), loader)["models"][0].get("config", {}).get("meta", {})
+    model = yaml.load(file.read_text("utf-8"), loader)["models"][0]
+    meta = model.get("config", {}).get("meta", {})
     versions = meta.get("versions", {}).get("model", "")
     history = f"history.{versions.removeprefix('int_')}" if versions else ""
-    return Notes(meta.get("example", ""), meta.get("completeness", ""), history)
+    columns = {column["name"]: column["description"] for column in model.get("columns", ())}
+    return Notes(meta.get("example", ""), meta.get("completeness", ""), history, columns)
 
 
 def feeding(mart: str) -> Sequence[str]:

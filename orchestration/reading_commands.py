@@ -213,7 +213,11 @@ def _as_json(table: Table, in_lake: bool) -> dict[str, Any]:
     return {
         "table": table.name, "description": table.description, "grain": table.grain, "is_view": table.is_view,
         "columns": [
-            {"column": column.name, "type": column.type, "unit": column.unit, "meaning": column.description}
+            {
+                "column": column.name, "type": column.type, "unit": column.unit,
+                # Columns of a view have no comments in the lake.
+                "meaning": column.description or notes.columns.get(column.name, ""),
+            }
             for column in table.columns.values()
         ],
         "traps": list(table.traps), "completeness": notes.completeness, "example": _example(table, notes.example),

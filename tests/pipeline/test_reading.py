@@ -384,3 +384,33 @@ def completed(day: Day, typed: str) -> list[str]:
     code = "import sys; sys.argv = ['htw']; from orchestration.cli import main; main()"
     result = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=False)
     return result.stdout.split()
+
+
+VIEWS = {
+    "latest_cohorts": (["coin", "cohort_id"], "select sum(gross_value_usd) from latest_cohorts where axis = 'pnl'",
+        "select sum(gross_value_usd) from fct_coin_metrics where dataset = 'coins' "
+        "and snapshot_at = (select max(snapshot_at) from fct_cohort_metrics where dataset = 'heatmap')"),
+    "latest_positions": (["coin", "position_id"], "select sum(size * mark_price) from latest_positions",
+        "select sum(value_usd) from fct_open_positions "
+        "where (coin, snapshot_at) in (select (coin, max(snapshot_at)) from fct_open_positions group by coin)"),
+    "liquidation_map": (["coin", "price_from"], "select sum(liquidation_value_usd) from liquidation_map",
+        "select sum(liquidation_value_usd) from fct_liquidation_heatmap where (coin, snapshot_at) in "
+        "(select (coin, max(snapshot_at)) from fct_liquidation_heatmap group by coin)"),
+    "open_interest": (["snapshot_at", "coin"], "select 2 * sum(open_interest_usd) from open_interest",
+        "select sum(gross_value_usd) from fct_coin_metrics where dataset = 'coins'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_has_one_row_a_key_and_adds_up_to_its_facts(
+    htw: Callable[..., Said], published: duckdb.DuckDBPyConnection, view: str
+) -> None:
+    key, total, of_facts = VIEWS[view]
+    listed = ", ".join(key)
+    assert published.execute(f"select count(*) from {view} group by {listed} having count(*) > 1").fetchall() == []
+    found, expected = published.execute(total).fetchone(), published.execute(of_facts).fetchone()
+    assert found == pytest.approx(expected, rel=1e-6)
+    told = json.loads(htw("describe", view, "--json").out)
+    assert told["is_view"]
+    assert "One row per" in told["description"]
+    assert [column["column"] for column in told["columns"] if not column["meaning"]] == []
