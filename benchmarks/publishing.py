@@ -25,7 +25,8 @@ from benchmarks.measuring import Check, Finding, Size, by_turns, in_order, ratio
 from orchestration.modelling import described_marts, prepare_manifest
 from orchestration.registering import prepare
 from warehouse.connection import open_writer
-from warehouse.publish import STABLE_NAME, Mart, publish_file
+from warehouse.marts import Mart
+from warehouse.publish import STABLE_NAME, publish_file
 
 MOST_BLOCKED_S = 2
 FLAT = 1.2

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from warehouse.as_of import Spans, Versions
 from warehouse.connection import REBUILD_MEND, WarehouseError, open_writer, writer_lock
-from warehouse.publish import Mart, Replays
+from warehouse.marts import Mart, Replays
 from warehouse.retention import Payload, RawReader, Readers, wanted_back
 
 PROJECT_DIR = Path(__file__).parent.parent / "dbt_project"

@@ -50,8 +50,9 @@ from warehouse.fetches import FetchRecord, Part
 from warehouse.lake import LakeError
 from warehouse.lake_publish import publish_lake
 from warehouse.ledger import Judgement, Verdict, held_states, loaded_scopes
+from warehouse.marts import Mart
 from warehouse.plans import PlanBook, PlanRecord, write_plans
-from warehouse.publish import Mart, Published, forget_origin, publish_file
+from warehouse.publish import Published, draft_of, forget_origin, publish_file
 from warehouse.repair import mend_records, read_whole, tidy
 from warehouse.vault import Vault
 
@@ -214,10 +215,11 @@ class Pipeline:
         """
         manifest = modelling.prepare_manifest()
         marts, models = modelling.described_marts(manifest), modelling.fingerprint_of(manifest)
+        folder, draft = self.settings.published_dir, None if anew else draft_of(self.settings.published_dir)
         with open_writer(self.settings.warehouse_file) as connection:
             changes, problem = self._publish_lake(connection, marts, models)
             hot_days = None if problem else self.settings.hot_days
-            published = publish_file(connection, self.settings.published_dir, marts, self.clock.now(), models, anew, hot_days)
+            published = publish_file(connection, folder, marts, self.clock.now(), models, anew, hot_days, draft)
         return replace(published, lake_changes=changes, lake_problem=problem)
 
     def _publish_lake(

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import duckdb
 
-from warehouse.lake import Lake, attached
-from warehouse.lake_changes import shapes_of
-from warehouse.publish import Mart
+from warehouse.changes import shapes_of
+from warehouse.lake import NAME, Lake, attached
+from warehouse.marts import Mart
 
 
 def differences(connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequence[Mart]) -> dict[str, tuple[int, int]]:
     """By mart: how many rows the working file has and the lake has not, and the other way round; empty where they agree."""
     found = {}
     with attached(connection, lake, read_only=True):
-        for shape in shapes_of(connection, marts):
+        for shape in shapes_of(connection, marts, NAME):
             missing = _count_except(connection, shape.listed, shape.here, shape.there)
             beyond = _count_except(connection, shape.listed, shape.there, shape.here)
             if missing or beyond:

@@ -1,6 +1,6 @@
 """What was known at T, and what held at T: the versions behind each fact, published beside it, and the macros that ask them.
 
-Belongs here: the schema `history` of the published file, the macros `marts.<fact>_as_of(t)`, and those of facts whose rows hold
+Belongs here: where versions are, the macros `marts.<fact>_as_of(t)`, and those of facts whose rows hold
 for a time. Does not: how versions are told apart (dbt), the publishing itself (`publish`, `lake_publish`).
 
 A fact shows the latest known value. For facts of series every earlier value is kept as a version with the first and the last time
@@ -46,18 +46,11 @@ class Spans:
     until: str
 
 
-def write_versions(connection: duckdb.DuckDBPyConnection, versions: Versions, edition: str = "edition") -> None:
-    """Copy the versions of one fact into the attached file."""
-    target = f"{edition}.history.{quoted(versions.table)}"
-    left_out = ", ".join(INTERNAL_COLUMNS)
-    order = ", ".join(quoted(key) for key in versions.keys)
-    connection.execute(
-        f"create table {target} as select * exclude ({left_out}) from intermediate.{quoted(versions.model)} "
-        f"order by {order}, first_known_at, value_hash"
-    )
-    connection.execute(
-        f"comment on table {target} is 'Every value ever received, with the first and last time it was heard (UTC). "
-        f"One row per {', '.join(versions.keys)} and value.'"
+def words_of(versions: Versions) -> str:
+    """The description of the versions of a fact."""
+    return (
+        "Every value ever received, with the first and last time it was heard (UTC). "
+        f"One row per {', '.join(versions.keys)} and value."
     )
 
 

@@ -14,8 +14,8 @@ from datetime import date, datetime
 import duckdb
 
 from warehouse.connection import WarehouseError
+from warehouse.marts import COLD
 from warehouse.names import nearest
-from warehouse.publish import COLD
 from warehouse.raw_tables import quoted
 from warehouse.units import unit_of
 

@@ -1,7 +1,7 @@
 """Publishing to the lake: all marts as one transaction, which costs what changed.
 
 Belongs here: the transaction, what the lake notes about itself, making and describing its tables. Does not: telling what differs
-(`lake_changes`), opening the lake (`lake`), the published file (`publish`).
+(`changes`), opening the lake (`lake`), the published file (`publish`).
 
 The lake notes, in the same transaction, how far each mart was written and which working file and models it was written from. From
 another working file, by other models, or where files of its data are missing, every mart is compared or written anew as a whole.
@@ -16,19 +16,20 @@ from datetime import datetime
 import duckdb
 
 from warehouse.as_of import inside, write_spans_macro
-from warehouse.lake import NAME, Lake, LakeError, attached, lake_lock, literal
-from warehouse.lake_changes import (
+from warehouse.changes import (
     Shape,
+    bring_up,
     columns_of,
-    count,
-    digest,
-    exchange_all,
-    exchange_touched,
-    may_change_unnumbered,
-    newest_sequence,
+    make_progress,
+    note_progress,
+    reached,
+    read_progress,
     shapes_of,
 )
-from warehouse.publish import Mart, fingerprint_of_content, hash_of, origin_of, write_views
+from warehouse.edition import write_views
+from warehouse.lake import NAME, Lake, LakeError, attached, lake_lock, literal
+from warehouse.marts import Mart, hash_of
+from warehouse.publish import fingerprint_of_content, origin_of
 from warehouse.raw_tables import quoted
 
 AUTHOR = "htw"
@@ -62,15 +63,6 @@ class Edition:
     basis: str = ""
     described: str = ""
     fetch_seq: int = 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a mart was written: up to which sequence, with how many rows, with which digest where no sequence tells."""
-
-    sequence: int = 0
-    row_count: int = 0
-    digest: str = ""
 
 
 def publish_lake(
@@ -112,20 +104,21 @@ def _write(
         # Dropping a table does not read it, so that this also clears away what lost its files.
         if has_lost_files or name not in {mart.name for mart in marts}:
             connection.execute(f"drop table {NAME}.marts.{quoted(name)}")
-    progress, reached, changes = _progress(connection), {}, {}
-    for shape in shapes_of(connection, marts):
+    progress, now, changes = read_progress(connection, PROGRESS), {}, {}
+    for shape in shapes_of(connection, marts, NAME):
         name = shape.mart.name
         is_made = has_lost_files or there.get(name) != shape.columns
         if is_made:
             _make(connection, shape)
         if is_made or known.described != new.described:
             _describe(connection, shape)
-        reached[name] = _reached(connection, shape)
+        now[name] = reached(connection, shape)
         is_other = is_made or known.basis != new.basis
-        changes[name] = _bring_up(connection, shape, None if is_other else progress.get(name), reached[name])
+        changes[name] = bring_up(connection, shape, None if is_other else progress.get(name), now[name])
     if known.described != new.described or known.basis != new.basis:
         _exchange_views(connection, marts)
-    _note_progress(connection, progress, reached)
+    if progress != now:
+        note_progress(connection, PROGRESS, now)
     return changes
 
 
@@ -138,26 +131,6 @@ def _exchange_views(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]
         if name not in wanted:
             connection.execute(f"drop view {NAME}.marts.{quoted(name)}")
     write_views(connection, NAME, marts)
-
-
-def _bring_up(connection: duckdb.DuckDBPyConnection, shape: Shape, before: Progress | None, reached: Progress) -> int:
-    """Rows written or taken away; all of the mart is compared where it is not known how far it was written before."""
-    if before is None:
-        return exchange_all(connection, shape).rows
-    if before == reached and not may_change_unnumbered(shape):
-        return 0
-    if not shape.sequence:
-        return exchange_all(connection, shape).rows
-    done = exchange_touched(connection, shape, before.sequence)
-    if before.row_count - done.gone + done.fresh != reached.row_count:
-        # Rows that went in a way of which no sequence tells show in how many there are.
-        done += exchange_all(connection, shape)
-    return done.rows
-
-
-def _reached(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Progress:
-    told = "" if shape.sequence else digest(connection, shape)
-    return Progress(newest_sequence(connection, shape), count(connection, shape.here), told)
 
 
 def _make(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
@@ -191,16 +164,7 @@ def _make_own_tables(connection: duckdb.DuckDBPyConnection) -> None:
         f"create table if not exists {EDITION} "
         "(published_at timestamp, fingerprint varchar, basis varchar, described varchar, fetch_seq bigint)"
     )
-    connection.execute(f"create table if not exists {PROGRESS} (mart varchar, sequence bigint, row_count bigint, digest varchar)")
-
-
-def _note_progress(
-    connection: duckdb.DuckDBPyConnection, before: Mapping[str, Progress], reached: Mapping[str, Progress]
-) -> None:
-    if before != reached:
-        rows = [value for name, at in reached.items() for value in (name, at.sequence, at.row_count, at.digest)]
-        connection.execute(f"delete from {PROGRESS}")
-        connection.execute(f"insert into {PROGRESS} values {', '.join(['(?, ?, ?, ?)'] * len(reached))}", rows)
+    make_progress(connection, PROGRESS)
 
 
 def _note(connection: duckdb.DuckDBPyConnection, new: Edition, now: datetime) -> None:
@@ -217,11 +181,6 @@ def _edition(connection: duckdb.DuckDBPyConnection) -> Edition:
         return Edition()
     row = connection.execute(f"select fingerprint, basis, described, fetch_seq from {EDITION}").fetchone()
     return Edition(*row) if row else Edition()
-
-
-def _progress(connection: duckdb.DuckDBPyConnection) -> dict[str, Progress]:
-    rows = connection.execute(f"select mart, sequence, row_count, digest from {PROGRESS}").fetchall()
-    return {mart: Progress(*reached) for mart, *reached in rows}
 
 
 def _has_lost_files(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:

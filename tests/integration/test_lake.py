@@ -24,7 +24,8 @@ from warehouse.connection import WarehouseError, connect
 from warehouse.lake import Lake, LakeError, attached, lake_lock, load_extensions
 from warehouse.lake_publish import publish_lake
 from warehouse.lake_upkeep import REMOVED_AFTER_DAYS, maintain, state_of
-from warehouse.publish import STABLE_NAME, Mart, Replays, forget_origin, publish_file
+from warehouse.marts import Mart, Replays
+from warehouse.publish import STABLE_NAME, forget_origin, publish_file
 from warehouse.query import connect_published, query
 
 NOON = datetime(2026, 3, 24, 12, tzinfo=UTC)

@@ -1,24 +1,23 @@
-"""Bringing one mart of the lake to what the working file holds, touching only what differs.
+"""Bringing one published table, of the lake or of the file, to what the working file holds, touching only what differs.
 
-Belongs here: telling which rows may differ, and exchanging those that do. Does not: which marts, when, in what transaction
-(`lake_publish`).
+Belongs here: telling which rows may differ, exchanging those that do, how far a table was brought. Does not: which tables, when,
+in what transaction (`lake_publish`, `edition`).
 
 What may differ is told by the load sequence: a build replaces whole units of rows (the unique key of the incremental model), and
-what it wrote bears a higher sequence than all before. Units are compared with the lake row by row, so that a payload that says
-again what is known, as exports of two weeks do every two hours, writes nothing. Where the sequence cannot tell, days are compared
-by a digest of their rows, and those that differ row by row.
+what it wrote bears a higher sequence than all before. Units are compared row by row, so that a payload that says again what is
+known, as exports of two weeks do every two hours, writes nothing. Where the sequence cannot tell, days are compared by a digest
+of their rows, and those that differ row by row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import duckdb
 
-from warehouse.lake import NAME
-from warehouse.publish import INTERNAL_PREFIX, Mart, tables_of
+from warehouse.marts import INTERNAL_PREFIX, Mart, tables_of
 from warehouse.raw_tables import quoted
 
 # Slots may be judged anew by what was fetched before, so that the newest days count as touched each time.
@@ -28,19 +27,14 @@ ALL_ROWS = "true"
 
 @dataclass(frozen=True)
 class Shape:
-    """A mart as it stands in the working file: its columns and their types, and the column its changes are numbered by."""
+    """A published table and what it is made of: the rows of the working file `here`, their columns and types, the column that
+    their changes are numbered by; and the table `there`."""
 
     mart: Mart
     columns: tuple[tuple[str, str], ...]
     sequence: str | None
-
-    @property
-    def here(self) -> str:
-        return f"marts.{quoted(self.mart.name)}"
-
-    @property
-    def there(self) -> str:
-        return f"{NAME}.marts.{quoted(self.mart.name)}"
+    here: str
+    there: str
 
     @property
     def listed(self) -> str:
@@ -48,7 +42,7 @@ class Shape:
 
     @property
     def kept_by(self) -> str:
-        """The columns that its rows in the lake are sorted by, listed; empty where their order is as it comes."""
+        """The columns that its rows there are sorted by, listed; empty where their order is as it comes."""
         return ", ".join(map(quoted, self.mart.kept_by or self.mart.sort_by))
 
     @property
@@ -63,25 +57,77 @@ class Shape:
         return next((quoted(name) for name in named if any(name in unit for unit in self.mart.units)), None)
 
 
-def shapes_of(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> list[Shape]:
-    """What the lake keeps of the tables: all but their internal columns."""
+def shapes_of(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], database: str) -> list[Shape]:
+    """What another database has of the marts that are tables: all but their internal columns."""
     found = columns_of(connection, "current_database()")
-    return [_shape_of(mart, found.get(mart.name, ())) for mart in tables_of(marts)]
+    names = {mart.name: quoted(mart.name) for mart in tables_of(marts)}
+    return [
+        shape_of(mart, found.get(mart.name, ()), f"marts.{names[mart.name]}", f"{database}.marts.{names[mart.name]}")
+        for mart in tables_of(marts)
+    ]
 
 
-def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Name and type of every column of the marts of a database, by mart."""
+def columns_of(
+    connection: duckdb.DuckDBPyConnection, database: str, schema: str = "marts"
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Name and type of every column of the tables of a schema, by table."""
     rows = connection.execute(
         "select table_name, list((column_name, data_type) order by column_index) from duckdb_columns() "
-        f"where database_name = {database} and schema_name = 'marts' and table_name in "
-        f"(select table_name from duckdb_tables() where database_name = {database} and schema_name = 'marts') group by table_name"
+        f"where database_name = {database} and schema_name = '{schema}' and table_name in "
+        f"(select table_name from duckdb_tables() where database_name = {database} and schema_name = '{schema}') "
+        "group by table_name"
     ).fetchall()
     return {table: tuple(map(tuple, columns)) for table, columns in rows}
 
 
-def _shape_of(mart: Mart, columns: Sequence[tuple[str, str]]) -> Shape:
+def shape_of(mart: Mart, columns: Sequence[tuple[str, str]], here: str, there: str) -> Shape:
     sequence = next((name for name, _ in columns if name in SEQUENCES), None) if mart.units else None
-    return Shape(mart, tuple(pair for pair in columns if not pair[0].startswith(INTERNAL_PREFIX)), sequence)
+    return Shape(mart, tuple(pair for pair in columns if not pair[0].startswith(INTERNAL_PREFIX)), sequence, here, there)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a table was brought: up to which sequence, with how many rows, with which digest where no sequence tells."""
+
+    sequence: int = 0
+    row_count: int = 0
+    digest: str = ""
+
+
+def reached(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Progress:
+    """How far the working file is."""
+    told = "" if shape.sequence else _digest(connection, shape)
+    return Progress(_newest_sequence(connection, shape), count(connection, shape.here), told)
+
+
+def bring_up(connection: duckdb.DuckDBPyConnection, shape: Shape, before: Progress | None, now: Progress) -> int:
+    """Rows written or taken away; all of the table is compared where it is not known how far it was brought before."""
+    if before is None:
+        return exchange_all(connection, shape).rows
+    if before == now and not _may_change_unnumbered(shape):
+        return 0
+    if not shape.sequence:
+        return exchange_all(connection, shape).rows
+    done = exchange_touched(connection, shape, before.sequence)
+    if before.row_count - done.gone + done.fresh != now.row_count:
+        # Rows that went in a way of which no sequence tells show in how many there are.
+        done += exchange_all(connection, shape)
+    return done.rows
+
+
+def make_progress(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    connection.execute(f"create table if not exists {table} (mart varchar, sequence bigint, row_count bigint, digest varchar)")
+
+
+def read_progress(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Progress]:
+    rows = connection.execute(f"select mart, sequence, row_count, digest from {table}").fetchall()
+    return {mart: Progress(*found) for mart, *found in rows}
+
+
+def note_progress(connection: duckdb.DuckDBPyConnection, table: str, now: Mapping[str, Progress]) -> None:
+    rows = [value for name, at in now.items() for value in (name, at.sequence, at.row_count, at.digest)]
+    connection.execute(f"delete from {table}")
+    connection.execute(f"insert into {table} values {', '.join(['(?, ?, ?, ?)'] * len(now))}", rows)
 
 
 @dataclass(frozen=True)
@@ -104,11 +150,11 @@ def exchange_touched(connection: duckdb.DuckDBPyConnection, shape: Shape, since:
     named = [f"{unit} as u{number}" for number, unit in enumerate(shape.mart.units)]
     selected = ", ".join([*named, f"{f'cast({shape.time} as date)' if shape.time else 'null::date'} as day"])
     touched = f"where {shape.sequence} {SEQUENCES[str(shape.sequence)]} {since}"
-    _make_table(connection, "lake_touched", f"select distinct {selected} from {shape.here} {touched}")
+    _make_table(connection, "touched_units", f"select distinct {selected} from {shape.here} {touched}")
     _add_replayed(connection, shape, selected, since)
-    days = [row[0] for row in connection.execute("select distinct day from lake_touched order by day").fetchall()]
+    days = [row[0] for row in connection.execute("select distinct day from touched_units order by day").fetchall()]
     numbers = ", ".join(f"u{number}" for number in range(len(named)))
-    match = f"({', '.join(shape.mart.units)}) in (select ({numbers}) from lake_touched)"
+    match = f"({', '.join(shape.mart.units)}) in (select ({numbers}) from touched_units)"
     return sum((exchange(connection, shape, bounds, match) for bounds in _bounds(shape, days)), Exchanged())
 
 
@@ -119,14 +165,14 @@ def _add_replayed(connection: duckdb.DuckDBPyConnection, shape: Shape, selected:
     scope, at = quoted(replays.scope), quoted(replays.at)
     _make_table(
         connection,
-        "lake_replayed",
+        "replayed_scopes",
         f"select {scope}, min(snapshot_at) as from_at from intermediate.{quoted(replays.model)} "
         f"where _load_seq > {since} group by {scope}",
     )
-    row = connection.execute("select min(from_at)::varchar from lake_replayed").fetchone()
+    row = connection.execute("select min(from_at)::varchar from replayed_scopes").fetchone()
     for relation in (shape.here, shape.there) if row and row[0] else ():
         connection.execute(
-            f"insert into lake_touched by name select distinct {selected} from {relation} join lake_replayed using ({scope}) "
+            f"insert into touched_units by name select distinct {selected} from {relation} join replayed_scopes using ({scope}) "
             f"where {at} >= from_at and {at} >= timestamp '{row[0] if row else ''}'"
         )
 
@@ -149,27 +195,27 @@ def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Exchang
 def exchange(connection: duckdb.DuckDBPyConnection, shape: Shape, bounds: str = ALL_ROWS, match: str = ALL_ROWS) -> Exchanged:
     """Take the rows out of the lake that the working file does not have, and put in those that it has and the lake has not."""
     where = f"where {bounds} and {match}"
-    held = _make_table(connection, "lake_out", f"select rowid as _row, {shape.listed} from {shape.there} {where}")
+    held = _make_table(connection, "rows_there", f"select rowid as _row, {shape.listed} from {shape.there} {where}")
     if not held:
         written = connection.execute(f"insert into {shape.there} select {shape.listed} from {shape.here} {where} {shape.order}")
         return Exchanged(0, _told(written))
     same = " and ".join(f"i.{quoted(name)} is not distinct from o.{quoted(name)}" for name, _ in shape.columns)
-    wanted = _make_table(connection, "lake_in", f"select {shape.listed} from {shape.here} {where}")
-    gone = _make_table(connection, "lake_gone", f"select _row from lake_out as o anti join lake_in as i on {same}")
-    missing = f"select {shape.listed} from lake_in as i anti join lake_out as o on {same} {shape.order}"
-    fresh = _make_table(connection, "lake_fresh", missing)
+    wanted = _make_table(connection, "rows_here", f"select {shape.listed} from {shape.here} {where}")
+    gone = _make_table(connection, "rows_gone", f"select _row from rows_there as o anti join rows_here as i on {same}")
+    missing = f"select {shape.listed} from rows_here as i anti join rows_there as o on {same} {shape.order}"
+    fresh = _make_table(connection, "rows_fresh", missing)
     if wanted != held - gone + fresh:
         # Rows that are there twice: all are exchanged.
-        gone = _make_table(connection, "lake_gone", "select _row from lake_out")
-        fresh = _make_table(connection, "lake_fresh", f"select * from lake_in {shape.order}")
+        gone = _make_table(connection, "rows_gone", "select _row from rows_there")
+        fresh = _make_table(connection, "rows_fresh", f"select * from rows_here {shape.order}")
     if gone:
-        connection.execute(f"delete from {shape.there} where {bounds} and rowid in (select _row from lake_gone)")
+        connection.execute(f"delete from {shape.there} where {bounds} and rowid in (select _row from rows_gone)")
     if fresh:
-        connection.execute(f"insert into {shape.there} select * from lake_fresh")
+        connection.execute(f"insert into {shape.there} select * from rows_fresh")
     return Exchanged(gone, fresh)
 
 
-def digest(connection: duckdb.DuckDBPyConnection, shape: Shape) -> str:
+def _digest(connection: duckdb.DuckDBPyConnection, shape: Shape) -> str:
     """Changes when any row of the mart does."""
     row = connection.execute(
         f"select count(*), coalesce(sum(hash(line)::hugeint), 0) from (select {shape.listed} from {shape.here}) as line"
@@ -177,12 +223,12 @@ def digest(connection: duckdb.DuckDBPyConnection, shape: Shape) -> str:
     return "/".join(map(str, row or ()))
 
 
-def may_change_unnumbered(shape: Shape) -> bool:
+def _may_change_unnumbered(shape: Shape) -> bool:
     """Whether rows may be others without a higher sequence."""
     return shape.sequence is not None and SEQUENCES[shape.sequence] == ">="
 
 
-def newest_sequence(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
+def _newest_sequence(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
     row = (
         connection.execute(f"select coalesce(max({shape.sequence}), 0) from {shape.here}").fetchone() if shape.sequence else None
     )
