@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration.assets.dbt_models import build_published_asset
 from orchestration.definitions import build_definitions
 from orchestration.hypertracker.datasets import BY_NAME, DATASETS
 from orchestration.modelling import prepare_manifest
@@ -138,3 +139,14 @@ def is_begin(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> bool:
 def test_other_keys_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match=r"does not match|unconverted"):
         slot_of(key)
+
+
+def test_the_published_copy_follows_tables_only() -> None:
+    """Views are not built at every tick, and Dagster skips what follows something that was not made."""
+    nodes = prepare_manifest()["nodes"].values()
+    marts = {node["name"]: node["config"]["materialized"] for node in nodes if node["schema"] == "marts" and "columns" in node}
+    views = {name for name, kind in marts.items() if kind == "view"}
+    followed = {key.path[-1] for key in build_published_asset(lambda: None).dependency_keys}  # type: ignore[arg-type, return-value]
+    assert "open_interest" in views
+    assert not followed & views
+    assert "fct_open_positions" in followed
