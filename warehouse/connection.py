@@ -20,6 +20,7 @@ import stamina
 from filelock import FileLock, Timeout
 
 from warehouse.disk import DISK_FULL, is_disk_full
+from warehouse.network_disks import network_type
 
 LOCK_WAIT_S = 120.0
 # A look into the file with another program ends in seconds; one that stays open all day must not hold up every load for long.
@@ -47,6 +48,10 @@ class WarehouseLockedError(WarehouseError):
     """Another process holds the working file."""
 
 
+class NetworkDiskError(WarehouseError):
+    """The working file would lie on a disk that other machines share, where its lock does not hold."""
+
+
 class DiskFullError(WarehouseError):
     """What was being written is not there; what was there before still is."""
 
@@ -63,7 +68,7 @@ class OtherVersionError(WarehouseError):
 def writer_lock(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the right to write the working file; may be nested within a thread.
 
-    Raises `WarehouseLockedError` naming the holder when it is not free after `wait_s` seconds.
+    Raises `WarehouseLockedError` naming the holder when it is not free after `wait_s` seconds, and `NetworkDiskError`.
     """
     holder = file.with_suffix(".holder")
     lock = FileLock(file.with_suffix(".lock"), is_singleton=True)
@@ -110,6 +115,11 @@ def _prepare_folder(folder: Path) -> None:
         raise WarehouseError(f"{folder} cannot be written ({error.strerror})", UNWRITABLE_MEND) from error
     if not os.access(folder, os.W_OK):
         raise WarehouseError(f"{folder} cannot be written", UNWRITABLE_MEND)
+    if kind := network_type(folder):
+        raise NetworkDiskError(
+            f"{folder} lies on a network disk ({kind}), where a DuckDB file cannot be written safely",
+            "set HTW_DATA_DIR to a folder on a disk of this machine",
+        )
 
 
 @contextlib.contextmanager

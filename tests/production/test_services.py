@@ -54,7 +54,7 @@ def test_schedules_tick_and_their_runs_finish(services: Services) -> None:
 
 
 def test_the_ui_answers_and_shows_the_code_server(services: Services) -> None:
-    assert "<title>Dagster</title>" in services.ui("/runs")
+    assert "dagster" in services.ui("/runs").lower()
     nodes = services.ask("{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }")
     assert nodes["workspaceOrError"]["locationEntries"] == [{"name": "orchestration.definitions", "loadStatus": "LOADED"}]
 
@@ -102,6 +102,14 @@ def test_a_run_lost_with_its_code_server_is_failed_at_the_next_start_and_blocks_
     after = begun_now(services)
     wait_until(lambda: services.status(after) in ENDED, "ended on the new code server")
     assert services.status(after) == "SUCCESS"
+
+
+def test_a_daemon_that_is_lost_costs_no_run(services: Services) -> None:
+    run = begun_now(services)
+    services.kill("daemon")
+    services.start("daemon")
+    wait_until(lambda: services.status(run) in ENDED, "ended")
+    assert services.status(run) == "SUCCESS"
 
 
 def begun_now(services: Services) -> str:
