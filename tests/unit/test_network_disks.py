@@ -9,7 +9,7 @@ import pytest
 from warehouse.connection import NetworkDiskError, open_writer
 from warehouse.network_disks import network_type
 
-# As Linux shows them: a root of its own, a share, a folder of this machine inside it, a blank in a name, a mount that hides another.
+# As Linux shows them: a root, a share, a folder of this machine inside the share, a blank in a name, a mount that hides another.
 MOUNTINFO = r"""
 22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
