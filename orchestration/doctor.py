@@ -26,8 +26,9 @@ from orchestration.hypertracker.errors import HyperTrackerError, QuotaSpentError
 from orchestration.modelling import BuildError, prepare_manifest
 from orchestration.repairing import look_around
 from orchestration.settings import Settings
-from warehouse.connection import WarehouseError, moved_aside, open_reader
+from warehouse.connection import NETWORK_DISK_MEND, WarehouseError, moved_aside, open_reader
 from warehouse.fetches import Part
+from warehouse.network_disks import network_type
 
 MOST_SKEW = timedelta(seconds=30)
 LEAST_FREE_BYTES = 2 << 30
@@ -99,6 +100,8 @@ def _budget(settings: Settings, budget: Budget) -> Finding:
 
 def _disk(folder: Path) -> Finding:
     folder.mkdir(parents=True, exist_ok=True)
+    if kind := network_type(folder):
+        return Finding("disk", False, f"{folder} lies on a network disk ({kind})", NETWORK_DISK_MEND)
     free = shutil.disk_usage(folder).free
     mend = "free some space or move HTW_DATA_DIR" if free < LEAST_FREE_BYTES else ""
     return Finding("disk", not mend, f"{free / (1 << 30):.1f} GiB free at {folder}", mend)

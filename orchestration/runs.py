@@ -23,6 +23,7 @@ from orchestration.partitions import raw_key, slot_key
 from orchestration.planning.slots import Cadence
 from orchestration.reconciler import live_run
 from orchestration.settings import Settings, SettingsError
+from warehouse.connection import refuse_network_disk
 from warehouse.disk import DISK_FULL, says_disk_full
 from warehouse.small_files import read_small, write_durably
 
@@ -70,9 +71,10 @@ def run_slot(
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:
     """The instance of the data folder, shared with the services, so that the UI shows these runs too.
 
-    Raises `StorageUnreachableError` where its tables are in PostgreSQL, and that does not answer.
+    Raises `StorageUnreachableError` where its tables are in PostgreSQL, and that does not answer, and `NetworkDiskError`.
     """
     home = settings.dagster_home
+    refuse_network_disk(settings.data_dir)
     write_dagster_config(settings)
     if settings.is_dagster_in_postgres:
         # SQLAlchemy takes a while to load.

@@ -32,6 +32,7 @@ VERSION_WORDS = ("with version number", "newer version of duckdb", "older versio
 DAMAGE_WORDS = ("not a valid duckdb", "corrupt", "while replaying wal", "this wal was created", "deserialize")
 VERSION_MEND = "nothing was written: use the version it says, or keep the file under another name and run `htw rebuild`"
 UNWRITABLE_MEND = "see that HTW_DATA_DIR can be read and written, then run `htw doctor`"
+NETWORK_DISK_MEND = "set HTW_DATA_DIR to a folder on a disk of this machine"
 SHORT_WORDS = "could not read enough"
 FATAL_WORDS = ("has been invalidated", "unusable")
 
@@ -115,10 +116,14 @@ def _prepare_folder(folder: Path) -> None:
         raise WarehouseError(f"{folder} cannot be written ({error.strerror})", UNWRITABLE_MEND) from error
     if not os.access(folder, os.W_OK):
         raise WarehouseError(f"{folder} cannot be written", UNWRITABLE_MEND)
+    refuse_network_disk(folder)
+
+
+def refuse_network_disk(folder: Path) -> None:
+    """Raises `NetworkDiskError` where a folder lies on a disk that other machines share."""
     if kind := network_type(folder):
         raise NetworkDiskError(
-            f"{folder} lies on a network disk ({kind}), where a DuckDB file cannot be written safely",
-            "set HTW_DATA_DIR to a folder on a disk of this machine",
+            f"{folder} lies on a network disk ({kind}), where a DuckDB file cannot be written safely", NETWORK_DISK_MEND
         )
 
 
