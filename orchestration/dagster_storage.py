@@ -13,17 +13,29 @@ from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import DagsterPostgresException, wait_for_connection
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, CreateEnginePlugin, make_url
+from sqlalchemy.dialects import plugins
 
 from orchestration.settings import Settings, SettingsError, load_offline_settings
 
 CONNECT_TIMEOUT_S = 5
+PLUGIN = "look_before_use"
 # By name, because SQLAlchemy otherwise takes another one, which dagster-postgres does not use.
 DRIVER = "postgresql+psycopg2"
 
 
 class StorageUnreachableError(OSError):
     """PostgreSQL does not answer, or refuses this user; the message names the server, never the password."""
+
+
+class LookBeforeUse(CreateEnginePlugin):
+    """Has kept connections looked at before they are used: those of the web UI are dead after PostgreSQL was restarted."""
+
+    def handle_pool_kwargs(self, _: type, pool_args: dict[str, Any]) -> None:
+        pool_args["pre_ping"] = True
+
+    def update_url(self, url: URL) -> URL:
+        return url.difference_update_query(["plugin"])
 
 
 class PostgresStorage(DagsterPostgresStorage):
@@ -39,7 +51,9 @@ class PostgresStorage(DagsterPostgresStorage):
         inst_data: ConfigurableClassData | None,
         config_value: Any,  # noqa: ARG003  # the settings have it
     ) -> PostgresStorage:
-        return cls(_in_full(postgres_address(load_offline_settings())), inst_data=inst_data)
+        plugins.register(PLUGIN, LookBeforeUse.__module__, LookBeforeUse.__name__)
+        address = postgres_address(load_offline_settings()).update_query_dict({"plugin": PLUGIN})
+        return cls(_in_full(address), inst_data=inst_data)
 
 
 def postgres_address(settings: Settings) -> URL:
