@@ -23,7 +23,7 @@ dashboard: $(READY)  ## pages over the published copy at http://127.0.0.1:8501 (
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -n 2
 
-test-long: $(READY)  ## the slow tests: a full disk, every form of a payload, hours away, backfill, past slots
+test-long: $(READY)  ## the slow tests: services on PostgreSQL, a full disk, every form of a payload, hours away, backfill, past slots
 	$(BIN)/python -m pytest -n 2 -m long
 
 soak: $(READY)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a month of each plan
