@@ -158,6 +158,8 @@ def _write_whole(
             _describe(connection, shape)
         _write_macros(connection, content)
         write_views(connection, NAME, content.marts)
+        for view in (mart for mart in content.marts if mart.is_view):
+            _describe_columns(connection, f"{NAME}.{MARTS}.{quoted(view.name)}", view.columns)
         make_progress(connection, PROGRESS)
         connection.execute(
             f"create table {NOTE} as select null::timestamp as published_at, '' as fingerprint, "
@@ -180,9 +182,13 @@ def _write_macros(connection: duckdb.DuckDBPyConnection, content: Content) -> No
 
 def _describe(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
     connection.execute(f"comment on table {shape.there} is {_literal(shape.mart.description)}")
-    for name, description in shape.mart.columns.items():
+    _describe_columns(connection, shape.there, shape.mart.columns)
+
+
+def _describe_columns(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]) -> None:
+    for name, description in columns.items():
         if not name.startswith(INTERNAL_PREFIX):
-            connection.execute(f"comment on column {shape.there}.{quoted(name)} is {_literal(description)}")
+            connection.execute(f"comment on column {table}.{quoted(name)} is {_literal(description)}")
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, content: Content) -> list[Table]:

@@ -28,7 +28,7 @@ MARTS = (
     Mart("fct_metrics", "One row per time.", {"metric": "A metric."}, units=("snapshot_at",),
          versions=Versions("int_metric_versions", ("snapshot_at",))),
     Mart("dim_whole", "One row per number.", {"number": "It's a number."}),
-    Mart("totals", "The total. One row.", is_view=True),
+    Mart("totals", "The total. One row.", {"n": "How many."}, is_view=True),
 )  # fmt: skip
 TABLES = """
     create schema marts; create schema intermediate;
@@ -166,4 +166,6 @@ def test_a_draft_of_a_version_that_is_no_longer_the_newest_is_not_used(working: 
     publish_file(working.connection, working.folder, MARTS, working.now, hot_days=HOT_DAYS, draft=draft)
     with connect_published(working.folder / STABLE_NAME) as connection:
         assert connection.execute("select n from totals").fetchone() == (28,)
+        told = connection.execute("select comment from duckdb_columns() where table_name = 'totals'").fetchall()
+    assert told == [("How many.",)]
     assert [path.name for path in working.folder.iterdir() if "unfinished" in path.name] == []

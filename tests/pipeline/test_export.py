@@ -72,6 +72,7 @@ def copied(day: Day, tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.long
 def test_every_mart_is_exported_row_for_row(day: Day, whole: tuple[Path, dict[str, Exported]]) -> None:
     folder, told = whole
     with_rows = [name for name, table in told.items() if table.rows]

@@ -131,6 +131,7 @@ def test_a_table_that_goes_into_a_pipe_is_not_cut_at_the_side(htw: Callable[...,
     assert "wallet_balance_usd" in shown.out
 
 
+@pytest.mark.long
 def test_a_terminal_pages_what_is_too_large_for_it_and_colours_by_wish(day: Day, tmp_path: Path) -> None:
     pager = f"tee {tmp_path}/paged >/dev/null; echo PAGED"
     large, small = "select * from fct_open_positions limit 50", "select coin from dim_coin limit 3"
