@@ -1,7 +1,6 @@
 {#- Flattening of `columns`/`data` payloads, by column name.
 
-    `columns` may start with `coin` while every row has exactly one value less: then it is left out. Any other mismatch never
-    gets here: the payload is quarantined before it is loaded. -#}
+    `columns` may start with `coin` while every row has exactly one value less: then it is left out. -#}
 {% macro aligned_columns(columns, row) -%}
     case
         when len({{ columns }}) = len({{ row }}) + 1 and {{ columns }}[1] = 'coin' then {{ columns }}[2:]
@@ -9,9 +8,27 @@
     end
 {%- endmacro %}
 
+{#- Where named columns stand among `columns`, found once a payload: carrying the names along with every row costs more than the
+    rows. Null for one that is not there. -#}
+{% macro places_of(columns, names) -%}
+    struct_pack(
+        column_count := len({{ columns }}),
+        begins_with_coin := coalesce({{ columns }}[1] = 'coin', false)
+        {%- for name in names %},
+        "{{ name }}" := nullif(list_position({{ columns }}, '{{ name }}'), 0)
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{#- How many of the leading `columns` a row leaves out: `coin`, where every row has exactly one value less. Any other mismatch never
+    gets here: the payload is quarantined before it is loaded. -#}
+{% macro columns_left_out(places, row) -%}
+    cast({{ places }}.begins_with_coin and {{ places }}.column_count = len({{ row }}) + 1 as integer)
+{%- endmacro %}
+
 {#- The value of one named column in a row, as text; null where the payload has no such column. -#}
 {% macro value_of(name) -%}
-    row_values[list_position(column_names, '{{ name }}')]
+    row_values[places."{{ name }}" - left_out_count]
 {%- endmacro %}
 
 {#- The records of a table in either documented form, a list of objects or `columns` and `data`, as a list of JSON objects. -#}

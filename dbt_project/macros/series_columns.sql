@@ -14,6 +14,10 @@
     cast({{ record }} ->> '$.totalUnrealizedPnl' as double) as unrealized_pnl_usd
 {%- endmacro %}
 
+{% macro bias_column_names() -%}
+    {{- return(['timestamp', 'bias', 'exposureRatio', 'openValue', 'openLongValue', 'openShortValue', 'activePerpEquity']) -}}
+{%- endmacro %}
+
 {#- The columns of a cohort's exposure over time (contract 27; 2 where its columns are the same), by name. -#}
 {% macro bias_columns() -%}
     {{ utc_time(value_of('timestamp')) }} as snapshot_at,

@@ -8,7 +8,10 @@ data_rows as (
 
     select
         _scope as coin,
-        from_json(document -> '$.metrics.columns', '["VARCHAR"]') as declared_columns,
+        {{ places_of(
+            "from_json(document -> '$.metrics.columns', '[\"VARCHAR\"]')",
+            ['timestamp', 'positionCount', 'positionCountLong', 'totalPositionValue', 'totalPositionValueLong']
+        ) }} as places,
         unnest(from_json(document -> '$.metrics.data', '[["VARCHAR"]]')) as row_values,
         _payload_id,
         _fetched_at,
@@ -21,7 +24,7 @@ aligned as (
 
     select
         *,
-        {{ aligned_columns('declared_columns', 'row_values') }} as column_names
+        {{ columns_left_out('places', 'row_values') }} as left_out_count
     from data_rows
 
 ),
@@ -49,26 +52,31 @@ stepped as (
         epoch(lag(snapshot_at) over (partition by _load_seq order by snapshot_at desc) - snapshot_at) as step_s
     from named
 
+),
+
+-- The grid is the spacing that most rows have, two hours or one; head and tail lie off it and move with every download.
+grids as (
+
+    select
+        _load_seq,
+        if(count(*) filter (where step_s = 3600) > count(*) filter (where step_s = 7200), 3600000, 7200000) as step_ms
+    from stepped
+    group by _load_seq
+
 )
 
 select
-    coin,
-    snapshot_at,
-    position_count,
-    long_position_count,
-    position_count - long_position_count as short_position_count,
-    gross_value_usd,
-    long_value_usd,
-    gross_value_usd - long_value_usd as short_value_usd,
-    -- The grid is the spacing that most rows have, two hours or one; head and tail lie off it and move with every download.
-    epoch_ms(snapshot_at) % case
-        when
-            count(*) filter (where step_s = 3600) over (partition by _load_seq)
-            > count(*) filter (where step_s = 7200) over (partition by _load_seq)
-            then 3600000
-        else 7200000
-    end = 0 as is_on_grid,
-    _payload_id,
-    _fetched_at,
-    _load_seq
+    stepped.coin,
+    stepped.snapshot_at,
+    stepped.position_count,
+    stepped.long_position_count,
+    stepped.position_count - stepped.long_position_count as short_position_count,
+    stepped.gross_value_usd,
+    stepped.long_value_usd,
+    stepped.gross_value_usd - stepped.long_value_usd as short_value_usd,
+    epoch_ms(stepped.snapshot_at) % grids.step_ms = 0 as is_on_grid,
+    stepped._payload_id,
+    stepped._fetched_at,
+    stepped._load_seq
 from stepped
+inner join grids on stepped._load_seq = grids._load_seq

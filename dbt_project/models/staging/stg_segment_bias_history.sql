@@ -9,7 +9,11 @@ data_rows as (
     select
         cast({{ scope_first('_scope') }} as integer) as cohort_id,
         {{ scope_rest('_scope') }} as recency,
-        from_json(document -> '$.historySnapshotStructure', '["VARCHAR"]') as column_names,
+        {{ places_of(
+            "from_json(document -> '$.historySnapshotStructure', '[\"VARCHAR\"]')",
+            bias_column_names()
+        ) }} as places,
+        0 as left_out_count,
         unnest(from_json(document -> '$.history', '[["VARCHAR"]]')) as row_values,
         _payload_id,
         _fetched_at,

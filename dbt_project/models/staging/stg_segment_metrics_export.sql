@@ -21,7 +21,10 @@ data_rows as (
     select
         coin,
         cast(segment ->> '$.segment.id' as integer) as cohort_id,
-        from_json(segment -> '$.metrics.columns', '["VARCHAR"]') as declared_columns,
+        {{ places_of(
+            "from_json(segment -> '$.metrics.columns', '[\"VARCHAR\"]')",
+            ['timestamp', 'positionCount', 'positionCountLong', 'totalPositionValue', 'totalPositionValueLong', 'bias']
+        ) }} as places,
         unnest(from_json(segment -> '$.metrics.data', '[["VARCHAR"]]')) as row_values,
         _payload_id,
         _fetched_at,
@@ -34,7 +37,7 @@ aligned as (
 
     select
         *,
-        {{ aligned_columns('declared_columns', 'row_values') }} as column_names
+        {{ columns_left_out('places', 'row_values') }} as left_out_count
     from data_rows
 
 )

@@ -28,7 +28,7 @@ data_rows as (
 
     select
         cast(block ->> '$.segmentId' as integer) as cohort_id,
-        from_json(block -> '$.columns', '["VARCHAR"]') as declared_columns,
+        {{ places_of("from_json(block -> '$.columns', '[\"VARCHAR\"]')", bias_column_names()) }} as places,
         unnest(from_json(block -> '$.data', '[["VARCHAR"]]')) as row_values,
         _payload_id,
         _fetched_at,
@@ -41,7 +41,7 @@ aligned as (
 
     select
         *,
-        {{ aligned_columns('declared_columns', 'row_values') }} as column_names
+        {{ columns_left_out('places', 'row_values') }} as left_out_count
     from data_rows
 
 )

@@ -7,7 +7,11 @@ with payloads as (
 data_rows as (
 
     select
-        from_json(document -> '$.history.columns', '["VARCHAR"]') as column_names,
+        {{ places_of(
+            "from_json(document -> '$.history.columns', '[\"VARCHAR\"]')",
+            ['timestamp', 'totalWalletsEquity', 'perpWalletsEquity', 'spotWalletsEquity', 'stakingWalletsEquity', 'vaultWalletsEquity']
+        ) }} as places,
+        0 as left_out_count,
         unnest(from_json(document -> '$.history.data', '[["VARCHAR"]]')) as row_values,
         _payload_id,
         _fetched_at,
