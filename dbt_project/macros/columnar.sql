@@ -23,12 +23,12 @@
 {#- How many of the leading `columns` a row leaves out: `coin`, where every row has exactly one value less. Any other mismatch never
     gets here: the payload is quarantined before it is loaded. -#}
 {% macro columns_left_out(places, row) -%}
-    cast({{ places }}.begins_with_coin and {{ places }}.column_count = len({{ row }}) + 1 as integer)
+    cast({{ places }}['begins_with_coin'] and {{ places }}['column_count'] = len({{ row }}) + 1 as integer)
 {%- endmacro %}
 
 {#- The value of one named column in a row, as text; null where the payload has no such column. -#}
 {% macro value_of(name) -%}
-    row_values[places."{{ name }}" - left_out_count]
+    row_values[places['{{ name }}'] - left_out_count]
 {%- endmacro %}
 
 {#- The records of a table in either documented form, a list of objects or `columns` and `data`, as a list of JSON objects. -#}
