@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BI := $(VENV)/bi
 
-.PHONY: demo dashboard test test-long soak bench audit dev up lint docs lock clean
+.PHONY: demo dashboard test test-long bi-test soak bench audit dev up lint docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -13,6 +14,13 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+# Superset goes with other versions of what the project needs.
+$(BI)/.ready: $(READY) tests/bi/requirements.lock
+	@test -x $(BI)/bin/python || $(PYTHON) -m venv $(BI)
+	@echo "installing Superset into $(BI) (two minutes the first time)"
+	@$(BI)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/bi/requirements.lock
+	@touch $@
 
 demo: $(READY)  ## a market day in miniature, no token needed
 	@$(BIN)/htw demo
@@ -25,6 +33,10 @@ test: $(READY)  ## every test
 
 test-long: $(READY)  ## the slow tests: services on PostgreSQL, a full disk, every form of a payload, hours away, backfill, past slots
 	$(BIN)/python -m pytest -n 2 -m long
+
+PICTURE ?=
+bi-test: $(READY) $(BI)/.ready  ## Superset over a published copy, with a chart in a browser (PICTURE=FILE keeps it)
+	HTW_BI_PICTURE=$(PICTURE) $(BIN)/python -m pytest -m bi tests/bi
 
 soak: $(READY)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a month of each plan
 	$(BIN)/python -m pytest -m soak -s
@@ -54,9 +66,10 @@ docs: $(READY) demo  ## the pages of docs, the dbt site as one page and screensh
 	@$(BIN)/python -m tests.dashboards.screenshots demo/published/hypertracker.duckdb docs/screenshots
 	@echo "open demo/docs/static_index.html"
 
-lock: $(READY)  ## requirements.lock from pyproject.toml: versions and hashes, no addresses
+lock: $(READY)  ## requirements.lock from pyproject.toml, and Superset's: versions and hashes, no addresses
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header tests/bi/requirements.in --output-file tests/bi/requirements.lock
 
 clean:  ## everything but the data
 	rm -rf $(VENV) demo dbt_project/target .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -37,6 +37,11 @@ def main(file: Path, folder: Path) -> None:
 def _photograph(page: Page, file: Path) -> None:
     page.set_viewport_size({"width": WIDTH, "height": min(int(page.evaluate(HEIGHT_OF_ALL)), MOST_HEIGHT)})
     settle(page)
+    keep(page, file)
+
+
+def keep(page: Page, file: Path) -> None:
+    """A small picture of what is seen, once it has come to rest."""
     # Charts take their new width over some frames.
     page.wait_for_timeout(1500)
     with Image.open(io.BytesIO(page.screenshot())) as picture:
