@@ -27,7 +27,7 @@ USER, PASSWORD = "analyst", "analyst"
 SETUP_S, START_S, ANSWER_S, END_S = 300, 120, 60, 10
 ROWS = 10_000
 CONFIG = "SECRET_KEY = {secret!r}\nSQLALCHEMY_DATABASE_URI = {tables!r}\n"
-WHO = f"--username {USER} --password {PASSWORD} --firstname A --lastname B --email a@b.c".split()
+WHO = f"--username {USER} --password {PASSWORD} --firstname An --lastname Analyst --email analyst@example.org".split()
 SETUP = (("db", "upgrade"), ("fab", "create-admin", *WHO), ("init",))
 
 

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from duckdb_engine import ConnectionWrapper
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tests.bi.copies import MART, PUBLISHES, STATE, Copy, State, python_of_page
 from tests.dashboards.copies import working_file
+from warehouse.lake import Lake
+from warehouse.query import connect_published
 
 HARDENED = "access_mode=read_only&enable_external_access=false&lock_configuration=true"
 
@@ -26,6 +29,18 @@ def copy(tmp_path: Path) -> Iterator[Copy]:
 
 @pytest.fixture
 def engine(copy: Copy) -> Engine:
+    return engine_of(copy)
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Over a copy that is not published again."""
+    folder = tmp_path_factory.mktemp("still")
+    with working_file(folder, has_rows=False) as connection:
+        yield engine_of(Copy(connection, folder, only=MART))
+
+
+def engine_of(copy: Copy) -> Engine:
     return create_engine(f"duckdb:///{copy.stable}?{HARDENED}", poolclass=NullPool)
 
 
@@ -65,6 +80,15 @@ def test_a_pool_shows_the_version_it_opened_until_it_is_disposed_of(copy: Copy) 
     assert state(pooled) == copy.states[-1] != before
 
 
+def test_a_pool_over_the_lake_sees_what_was_published_meanwhile(copy: Copy) -> None:
+    copy.publish_lake()
+    lake = Lake.below(copy.folder)
+    pooled = create_engine("duckdb://", creator=lambda: ConnectionWrapper(connect_published(lake)))
+    before = state(pooled)
+    copy.publish()
+    assert copy.publish_lake() == state(pooled) != before
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
@@ -76,8 +100,8 @@ def test_a_pool_shows_the_version_it_opened_until_it_is_disposed_of(copy: Copy) 
         pytest.param(f"delete from marts.{MART}", "read-only", id="delete-rows"),
     ],
 )
-def test_what_is_typed_can_neither_reach_files_nor_write(engine: Engine, statement: str, words: str) -> None:
-    with engine.connect() as connection, pytest.raises(DBAPIError, match=words):
+def test_what_is_typed_can_neither_reach_files_nor_write(still: Engine, statement: str, words: str) -> None:
+    with still.connect() as connection, pytest.raises(DBAPIError, match=words):
         connection.execute(text(statement))
 
 

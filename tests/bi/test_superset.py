@@ -32,7 +32,8 @@ BIAS = """
 LINES = {
     "viz_type": "echarts_timeseries_line", "x_axis": "snapshot_at", "time_grain_sqla": "PT1H", "groupby": ["cohort_name"],
     "metrics": [{"expressionType": "SQL", "sqlExpression": "avg(exposure_bias)", "label": "exposure bias"}],
-    "row_limit": 10_000, "show_legend": True, "legendOrientation": "top", "y_axis_format": "+.1f",
+    "row_limit": 10_000, "show_legend": True, "legendType": "plain", "legendOrientation": "top", "y_axis_format": "+.1f",
+    "x_axis_time_format": "%d %b %H:%M",
     "y_axis_title": "exposure bias", "y_axis_title_margin": 40, "x_axis_title": "UTC", "x_axis_title_margin": 30,
 }  # fmt: skip
 CANVAS = ".slice_container canvas"
