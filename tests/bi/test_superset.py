@@ -119,9 +119,14 @@ def test_the_editor_writes_nothing(way: str, superset: Superset, databases: dict
 
 
 def test_schemas_keep_their_name_only_by_settings(superset: Superset, databases: dict[str, int], copy: Copy) -> None:
-    assert f'"{copy.stable.resolve().stem}".marts' in superset.schemas(databases[BY_PATH])
+    of_the_version = f'"{copy.stable.resolve().stem}".marts'
+    assert of_the_version in superset.schemas(databases[BY_PATH])
     assert "published.marts" in superset.schemas(databases[BY_SETTINGS])
     assert "lake.marts" in superset.schemas(databases[LAKE])
+    copy.publish()
+    superset.ask(databases[BY_SETTINGS], f"select count(*) from published.marts.{MART}")
+    with pytest.raises(RefusedError, match="does not exist"):
+        superset.ask(databases[BY_PATH], f"select count(*) from {of_the_version}.{MART}")
 
 
 def test_columns_come_with_their_descriptions(superset: Superset, databases: dict[str, int]) -> None:
