@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 # Superset goes with other versions of what the project needs.
 $(BI)/.ready: $(READY) tests/bi/requirements.lock
 	@test -x $(BI)/bin/python || $(PYTHON) -m venv $(BI)
-	@echo "installing Superset into $(BI) (two minutes the first time)"
+	@echo "installing Superset into $(BI) (some minutes the first time)"
 	@$(BI)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/bi/requirements.lock
 	@touch $@
 
