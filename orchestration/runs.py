@@ -5,6 +5,8 @@ Belongs here: launching a cadence's job for one slot. Does not: what the job doe
 
 from __future__ import annotations
 
+import signal
+import threading
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,6 +58,7 @@ def run_slot(
 ) -> RunResult:
     """Poll the datasets (of one cadence) at a slot, build what they feed and publish, as the schedule would; `beyond_plan` for
     every scope that is wished for, whether the plan polls it then or not."""
+    hear_termination()
     job = definitions.resolve_job_def(job_name(cadence))
     raw = dg.AssetSelection.assets(*(raw_key(dataset.name) for dataset in datasets))
     keys = (raw | raw.downstream()).resolve(definitions.resolve_asset_graph())
@@ -66,6 +69,13 @@ def run_slot(
             run_config=QUIET, run_id=run_id, tags={BEYOND_PLAN: "yes"} if beyond_plan else {},
         )  # fmt: skip
     return RunResult(outcome.success, "" if outcome.success else first_error(outcome.all_events) or UNTOLD)
+
+
+def hear_termination() -> None:
+    """Let SIGTERM end this process. Dagster's import gives it the handler of SIGINT, which a script's `&` has switched off."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:

@@ -67,14 +67,20 @@ def warm_parent() -> Iterator[Parent]:
     environment = {**outside, "PYTHONPATH": REPOSITORY, "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "tests.reliability.mortal"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=REPOSITORY
-    ) as process:
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=REPOSITORY,
+        preexec_fn=_as_in_the_background,
+    ) as process:  # fmt: skip
         parent = Parent(process)
         assert parent._answer() == process.pid
         try:
             yield parent
         finally:
             process.kill()
+
+
+def _as_in_the_background() -> None:
+    """What a script's `&` does to the processes that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def serve() -> None:
@@ -108,8 +114,10 @@ def _do(order: dict[str, Any]) -> None:
     from orchestration.hypertracker.datasets import BY_NAME
     from orchestration.modelling import raise_for_failures
     from orchestration.pipeline import Pipeline
+    from orchestration.runs import hear_termination
     from orchestration.settings import load_settings
 
+    hear_termination()
     now = [datetime.fromisoformat(order["now"])]
     pipeline = Pipeline(load_settings(**order["settings"]), SteppedClock(lambda: now[-1], now.append))
     for verb, *words in (verb.split() for verb in order["verbs"]):
