@@ -50,11 +50,12 @@ EXPLAINS = re.compile(r"(?is)^\s*explain(\s+analyze)?\s*(\([^()]*\))?\s+")
 
 
 def connect_published(source: Source = None, at: datetime | None = None) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to what is published now, `marts` on the search path, times in UTC. As many as one likes.
+    """A read-only connection to what is published now, `marts` on the search path, times in UTC; open as many as you like.
 
     `source` is the published file, of which this is the newest version, or the lake; without it, the file that `find_published`
-    finds. `at` shows the lake as it was then. The connection cannot write a mart, load extensions or read other files than those
-    of its source. Raises `WarehouseError` when nothing was published yet.
+    finds. `at` shows the lake as it was then. The connection cannot change a row, load extensions or read other files than those
+    of its source. Over the lake COPY reaches the lake's own files, where the account may write them: `query` refuses it, a bare
+    connection does not. Raises `WarehouseError` when nothing was published yet.
     """
     return _confined(open_published(source, at))
 
