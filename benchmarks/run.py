@@ -30,13 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = QUICK if given.quick else FULL
     chosen = [line for line in LINES if not given.only or str(line.number) in given.only.split(",")]
     found, took = {}, {}
+    command = "make bench" + (" SIZE=--quick" if given.quick else "") + (f" (lines {given.only})" if given.only else "")
     for line in chosen:
         begun = time.monotonic()
         found[line] = _measured(line, size)
         took[line] = time.monotonic() - begun
         print(f"{line.number:>2} {took[line]:4.0f} s  {line.what}: {_brief(found[line])}", file=sys.stderr, flush=True)
+        # What was measured outlives a run that is cut off.
+        given.output.write_text(page(found, size, took, [], command), "utf-8")
     year = year_of_ten_coins(size) if any(line.number in YEAR_LINES for line in chosen) else []
-    command = "make bench" + (" SIZE=--quick" if given.quick else "") + (f" (lines {given.only})" if given.only else "")
     given.output.write_text(page(found, size, took, year, command), "utf-8")
     return 1 if any(isinstance(finding, Exception) for finding in found.values()) else 0
 
