@@ -142,8 +142,8 @@ WHILE_BUILDING = (
     f"{DBT_QUERY}:before:200",
 )
 WHILE_PUBLISHING = (
-    "warehouse.publish:_write_version:before:1",
-    "warehouse.publish:_write_version:after:1",
+    "warehouse.publish:write_version:before:1",
+    "warehouse.publish:write_version:after:1",
     "warehouse.publish:_point_to:before:1",
     "os:replace:before:2",
     "warehouse.publish:_point_to:after:1",
