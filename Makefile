@@ -3,49 +3,62 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TESTS := $(VENV)/.ready-for-tests
 BI := $(VENV)/bi
+# Python compiles what it imports; compiling all that is installed would take longer than the rest of it.
+LOCKED := -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps
+INSTALL := $(BIN)/python $(LOCKED)
 
-.PHONY: demo dashboard test test-long bi-test soak bench audit dev up lint docs lock clean
+.PHONY: demo dashboard notebooks test test-long bi-test soak bench audit dev up lint docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (about a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(INSTALL) -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $(READY)
+	@touch $@
+
+# What tests, checks and notebooks need beside it.
+$(TESTS): $(READY) tests/requirements.lock
+	@echo "installing what the tests need into $(VENV) (about a minute the first time)"
+	@$(INSTALL) -r tests/requirements.lock
+	@touch $@
 
 # Superset goes with other versions of what the project needs.
 $(BI)/.ready: $(READY) tests/bi/requirements.lock
 	@test -x $(BI)/bin/python || $(PYTHON) -m venv $(BI)
 	@echo "installing Superset into $(BI) (some minutes the first time)"
-	@$(BI)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/bi/requirements.lock
+	@$(BI)/bin/python $(LOCKED) -r tests/bi/requirements.lock
 	@touch $@
 
 demo: $(READY)  ## a market day in miniature, no token needed
 	@$(BIN)/htw demo
 
+notebooks: $(TESTS)  ## questions with pictures at an address marimo prints (HTW_DATA_DIR=demo make notebooks: the demo's)
+	@exec $(BIN)/marimo edit notebooks
+
 dashboard: $(READY)  ## pages over the published copy at http://127.0.0.1:8501 (HTW_DATA_DIR=demo make dashboard: the demo's)
 	@exec $(BIN)/htw dashboard
 
-test: $(READY)  ## every test
+test: $(TESTS)  ## every test
 	$(BIN)/python -m pytest -n 2
 
-test-long: $(READY)  ## the slow tests: services on PostgreSQL, a full disk, every form of a payload, hours away, backfill, past slots
+test-long: $(TESTS)  ## the slow tests: services on PostgreSQL, a full disk, every form of a payload, hours away, backfill, past slots
 	$(BIN)/python -m pytest -n 2 -m long
 
 PICTURE ?=
-bi-test: $(READY) $(BI)/.ready  ## Superset over a published copy, with a chart in a browser (PICTURE=FILE keeps it)
+bi-test: $(TESTS) $(BI)/.ready  ## Superset over a published copy, with a chart in a browser (PICTURE=FILE keeps it)
 	HTW_BI_PICTURE=$(PICTURE) $(BIN)/python -m pytest -m bi tests/bi
 
-soak: $(READY)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a month of each plan
+soak: $(TESTS)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a month of each plan
 	$(BIN)/python -m pytest -m soak -s
 
 SIZE ?=
-bench: $(READY)  ## every budget measured into benchmarks/RESULTS.md, a quarter of an hour; a small size with SIZE=--quick
+bench: $(TESTS)  ## every budget measured into benchmarks/RESULTS.md, a quarter of an hour; a small size with SIZE=--quick
 	$(BIN)/python -m benchmarks.run $(SIZE)
 
-lint: $(READY)  ## ruff, mypy, sqlfluff
+lint: $(TESTS)  ## ruff, mypy, sqlfluff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -60,16 +73,18 @@ dev: $(READY)  ## the Dagster UI with schedules on, against a sandbox
 up: $(READY)  ## the Dagster UI with schedules on, against HTW_API_URL
 	@exec $(BIN)/htw up
 
-docs: $(READY) demo  ## the pages of docs, the dbt site as one page and screenshots of the dashboards, from the demo
+docs: $(TESTS) demo  ## the pages of docs, the dbt site as one page and screenshots of the dashboards, from the demo
 	@$(BIN)/python -m orchestration.pages
 	@HTW_WAREHOUSE_FILE=$(CURDIR)/demo/warehouse.duckdb $(BIN)/dbt docs generate --static --quiet --project-dir dbt_project --profiles-dir dbt_project --target-path $(CURDIR)/demo/docs
 	@$(BIN)/python -m tests.dashboards.screenshots demo/published/hypertracker.duckdb docs/screenshots
 	@echo "open demo/docs/static_index.html"
 
-lock: $(READY)  ## requirements.lock from pyproject.toml, and Superset's: versions and hashes, no addresses
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock: $(READY)  ## the locks from pyproject.toml (what runs, what tests need beside it), and Superset's: versions and hashes, no addresses
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header pyproject.toml --output-file requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header tests/bi/requirements.in --output-file tests/bi/requirements.lock
+	$(COMPILE) --extra build pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra dev --constraints requirements.lock pyproject.toml --output-file tests/requirements.lock
+	$(COMPILE) tests/bi/requirements.in --output-file tests/bi/requirements.lock
 
 clean:  ## everything but the data
 	rm -rf $(VENV) demo dbt_project/target .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -30,7 +30,7 @@ from warehouse.query import query
 DAY = datetime(2026, 3, 24, tzinfo=UTC)
 COINS = "BTC,ETH,xyz:GOLD,NOSUCHCOIN"
 BEGUN_AFTER = timedelta(seconds=5)
-TICKS_AT = ("00:00", "00:15", "02:00", "04:00")
+TICKS_AT = ("00:00", "00:15", "04:00")
 
 QUESTIONS = (
     (
@@ -89,7 +89,7 @@ def run_demo(folder: str, seed: int, out: Console) -> int:
 
 
 def ticks() -> Iterator[Tick]:
-    """The day's ticks: every cadence where it is due, the daemon away between 00:15 and 02:00."""
+    """The day's ticks: every cadence where it is due, the daemon away between 00:15 and 04:00."""
     for time in TICKS_AT:
         slot = datetime.fromisoformat(f"{DAY:%Y-%m-%d}T{time}+00:00")
         for cadence in Cadence:
@@ -103,11 +103,10 @@ def _faults(cadence: Cadence, time: str) -> Iterator[dict[str, Any]]:
     if (cadence, time) == (quarter, "00:15"):
         yield {"kind": "status", "path": "/positions/coins", "status": 503, "count": 2}
         yield {"kind": "html", "path": "/positions/open/coin/ETH", "count": 1}
-    if (cadence, time) == (quarter, "02:00"):
         yield {"kind": "rollover", "path": "/positions/open/coin/BTC", "count": 1}
     if (cadence, time) == (five, "00:15"):
         yield {"kind": "expired", "path": "orders", "leg": "storage", "count": 1}
-    if (cadence, time) == (two_hours, "02:00"):
+    if (cadence, time) == (two_hours, "00:00"):
         yield {"kind": "wrong_columns", "path": "coins/ETH/position-metrics", "leg": "storage", "count": 1}
 
 

@@ -78,7 +78,6 @@ def land(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRecor
         with ledger.transaction(connection):
             if known:
                 _forget(connection, record)
-                ledger.forget_later_load(connection, record)
             judgement = _judge(connection, vault, record)
             if decision:
                 note_case(connection, record, decision.case, decision)
@@ -103,6 +102,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, vault: Vault, record: FetchRec
         return _note(connection, record, Judgement(Verdict(record.outcome), record.reason, record.mend), held)
     if doubt := _doubt(record):
         return _note(connection, record, doubt, None)
+    ledger.forget_later_load(connection, record)
     if repeated := repeated_payload(connection, record):
         return _note(connection, record, Judgement(Verdict.UNCHANGED, "the same bytes as the slot before"), repeated)
     if ledger.is_loaded(connection, record):

@@ -269,7 +269,8 @@ def forget_fetch(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> 
 
 
 def forget_later_load(connection: duckdb.DuckDBPyConnection, record: FetchRecord) -> None:
-    """The rows of a payload that a later fetch of the same bytes loaded: they are to be those of this fetch."""
+    """The rows of a payload that a later fetch of the same bytes loaded: they are to be those of this fetch, because rows were
+    known when they came first, in whatever order fetches land."""
     _forget_payload(connection, record, "fetched_at > ?")
 
 

@@ -14,6 +14,12 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 540.0
+# For the code of a process: `getrusage` tells of the peak of whoever started it too.
+PEAK_MIB = """
+def peak_mib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) >> 10 for line in status if line.startswith("VmHWM"))
+"""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,10 @@ def command(*arguments: str) -> list[str]:
 
 @contextmanager
 def python_process(code: str, *arguments: Any) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that has reached its first `print()`; killed at the end."""
+    """A Python process that has reached its first `print()`; killed at the end. Its code may ask for `peak_mib()`."""
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        [sys.executable, "-c", PEAK_MIB + textwrap.dedent(code), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as child:  # fmt: skip
         assert child.stdout is not None

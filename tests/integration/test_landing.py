@@ -95,6 +95,31 @@ def test_landing_twice_changes_nothing(connection: duckdb.DuckDBPyConnection, va
     assert count(connection, "ops.fetches") == 2
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_rows_were_known_when_they_came_first_in_whatever_order_fetches_land(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, samples: Path, first: int
+) -> None:
+    early = fetched(vault, "open_positions", "BTC", positions(samples))
+    late = replace(early, fetch_id=new_fetch_id(), finished_at=early.finished_at + timedelta(milliseconds=12))
+    for record in ((early, late), (late, early))[first]:
+        assert land(connection, vault, record).verdict is Verdict.LOADED
+    known = connection.execute("select fetched_at from ops.payloads union select _fetched_at from raw.open_positions").fetchall()
+    assert known == [(early.finished_at.replace(tzinfo=None),)]
+    assert count(connection, "raw.open_positions") == 18
+
+
+def test_a_sweep_in_doubt_takes_nothing_from_a_later_one_with_the_same_bytes(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, samples: Path
+) -> None:
+    sound = fetched(vault, "open_positions", "BTC", positions(samples))
+    early = sound.finished_at - timedelta(seconds=3)
+    doubted = replace(sound, fetch_id=new_fetch_id(), finished_at=early, state_after=STATE + timedelta(minutes=9))
+    for record in (sound, doubted):
+        land(connection, vault, record)
+    assert land(connection, vault, doubted, again=True).verdict is Verdict.INCOMPLETE
+    assert count(connection, "raw.open_positions") == 18
+
+
 @pytest.mark.proves("same-bytes", sees="three of the four polls are `unchanged` and counted as waste; no row twice")
 def test_the_same_bytes_in_the_next_slot_are_unchanged(
     connection: duckdb.DuckDBPyConnection, vault: Vault, samples: Path

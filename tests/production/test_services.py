@@ -44,7 +44,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 def test_schedules_tick_and_their_runs_finish(services: Services) -> None:
     def scheduled() -> list[str]:
-        return [run["status"] for run in services.runs().values() if "dagster/schedule_name" in run["tags"]]
+        runs = services.runs().values()
+        return [run["status"] for run in runs if run["jobName"] == JOB and "dagster/schedule_name" in run["tags"]]
 
     wait_until(lambda: bool(set(scheduled()) & ENDED), "ended a run that a schedule asked for")
     assert set(scheduled()) & ENDED == {"SUCCESS"}, services.said("code")[-3000:]

@@ -23,13 +23,13 @@ SLOT = datetime(2026, 3, 26, 12, tzinfo=UTC)
 ORDERS = 350_000
 MOST_MIB = 1024
 LOAD = """
-    import resource, sys
+    import sys
     from orchestration.pipeline import Pipeline
     from orchestration.settings import load_settings
     pipeline = Pipeline(load_settings(api_url="http://127.0.0.1:1", data_dir=sys.argv[1], warehouse_url=None))
     print("ready", flush=True)
     (outcome,) = pipeline.load()
-    print(outcome.judgement.row_count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, outcome.judgement.reason)
+    print(outcome.judgement.row_count, peak_mib(), outcome.judgement.reason)
 """
 
 

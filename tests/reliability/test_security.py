@@ -138,8 +138,9 @@ def test_pages_are_served_on_loopback_unless_told_otherwise() -> None:
 
 
 @proves("dependencies", sees="`make audit` names known vulnerabilities, or says that the list of them cannot be reached")
-def test_every_dependency_is_pinned_with_hashes_and_without_an_address() -> None:
-    text = (REPOSITORY / "requirements.lock").read_text("utf-8")
+@pytest.mark.parametrize("lock", ["requirements.lock", "tests/requirements.lock", "tests/bi/requirements.lock"])
+def test_every_dependency_is_pinned_with_hashes_and_without_an_address(lock: str) -> None:
+    text = (REPOSITORY / lock).read_text("utf-8")
     entries = re.split(r"\n(?=[a-z0-9])", "\n" + text.replace("\\\n", " "))
     pinned = [entry for entry in entries if re.match(r"\n?[a-z0-9]", entry)]
     assert len(pinned) > 80
@@ -147,7 +148,11 @@ def test_every_dependency_is_pinned_with_hashes_and_without_an_address() -> None
         assert re.match(r"\n?[a-z0-9._\[\]-]+==\S+", entry), entry
         assert "--hash=sha256:" in entry, entry
     assert "://" not in text
+
+
+def test_what_is_locked_is_audited_before_a_change_is_taken() -> None:
     assert "make audit" in (REPOSITORY / ".ci" / "run").read_text("utf-8")
+    assert {"requirements.lock", "tests/requirements.lock"} <= set((REPOSITORY / ".ci" / "audit").read_text("utf-8").split())
 
 
 @proves("containers", sees="uid 10001, all capabilities dropped, a root that cannot be written (compose file)")

@@ -15,7 +15,7 @@ LONGEST_REASON = 700
 # Lands bodies of a single line each, and says how that ended: the words of each, then the growth of the process in MiB.
 LANDING = """
     print("here", flush=True)
-    import json, resource, sys, time
+    import json, sys, time
     from datetime import UTC, datetime, timedelta
     from pathlib import Path
     from orchestration.hypertracker.datasets import BY_NAME
@@ -26,9 +26,6 @@ LANDING = """
     from warehouse.vault import Vault
 
     SLOT = datetime(2026, 3, 26, tzinfo=UTC)
-
-    def peak_mib():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     def kept(name, head, tail, mebibytes):
         with vault.new_body(name, SLOT, BY_NAME[name].suffix) as body:
