@@ -31,6 +31,7 @@ from warehouse.vault import Vault, VaultError
 
 SNAPSHOT_MARK = 7  # where Origin's snapshot time stands among the statement's parameters
 PEEK_BYTES = 1 << 16
+UNPACKED_FROM_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 1 << 20
 COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
 BOM, UTF16_BOMS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
@@ -335,16 +336,17 @@ def _peek(vault: Vault, part: Part) -> str:
 @contextlib.contextmanager
 def _readable(vault: Vault, parts: Sequence[Part], is_json: bool) -> Iterator[tuple[list[Path], str]]:
     """The files as DuckDB's readers can open them, and their compression; LZ4 and JSON after a byte order mark, which they do
-    not know, are unpacked aside."""
+    not know, are unpacked aside, and large CSV, which they read with all threads only so."""
     suffixes = {vault.path(part).suffix for part in parts}
     is_known = len(suffixes) == 1 and suffixes <= COMPRESSIONS.keys()
+    is_large = not is_json and sum(part.byte_count for part in parts) > UNPACKED_FROM_BYTES
     is_marked = is_json and any(_begins_with_bom(vault, part) for part in parts)
     with tempfile.TemporaryDirectory(dir=vault.temporary) as folder:
         names = [(part, Path(folder) / str(number)) for number, part in enumerate(parts)]
-        if is_known and not is_marked:
+        if is_known and not is_marked and not is_large:
             yield [vault.held(part, path) for part, path in names], COMPRESSIONS[suffixes.pop()]
         else:
-            yield [_unpacked(vault, part, path) for part, path in names], "auto_detect"
+            yield [_unpacked(vault, part, path) for part, path in names], "auto_detect" if is_json else "none"
 
 
 def _unpacked(vault: Vault, part: Part, target: Path) -> Path:
