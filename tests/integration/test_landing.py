@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import lz4.frame
 import pytest
 
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.landing import land
 from orchestration.registering import prepare
+from warehouse import load
 from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Judgement, Verdict
 from warehouse.vault import Vault
@@ -69,6 +72,17 @@ def test_the_sample_csv_is_kept_whole_and_its_foreign_rows_counted(
     assert (judgement.row_count, judgement.foreign_row_count) == (18, 5)
     assert (judgement.snapshot_at, judgement.snapshot_at_basis) == (STATE, "state")
     assert count(connection, "raw.open_positions") == 18
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lz4.frame.compress])
+@pytest.mark.parametrize("unpacked_from", [0, 1 << 30])
+def test_csv_is_read_in_whatever_packing_it_came(
+    connection: duckdb.DuckDBPyConnection, vault: Vault, samples: Path, monkeypatch: pytest.MonkeyPatch,
+    pack: Callable[[bytes], bytes], unpacked_from: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(load, "UNPACKED_FROM_BYTES", unpacked_from)
+    judgement = land(connection, vault, fetched(vault, "open_positions", "BTC", pack(positions(samples))))
+    assert (judgement.verdict, judgement.row_count) == (Verdict.LOADED, 18)
 
 
 def test_a_csv_endpoint_that_sends_json_is_read_all_the_same(
