@@ -9,3 +9,38 @@
     = regexp_extract({{ right_source }}, '(size_cohort|pnl_cohort|bucket|bin|fraction)', 1)
     and regexp_matches({{ left_source }}, 'cohort|bucket|bin|fraction')
 {%- endmacro %}
+
+{#- Positions and their value by part, as one source counts them: a row per scope, snapshot and part. -#}
+{% macro counted(
+    source, relation, where='true', scope='coin', part='0', count='sum(position_count)', value='sum(gross_value_usd)'
+) -%}
+select
+        '{{ source }}' as source,
+        {{ scope }} as scope,
+        snapshot_at as snapshot_at,
+        {{ part }} as part,
+        cast({{ count }} as double) as position_count,
+        {{ value }} as gross_value_usd,
+        min(payload_id) as payload_id,
+        max(known_at) as known_at,
+        max(_load_seq) as _load_seq
+    from {{ relation }}
+    where {{ where }}
+    group by all
+{%- endmacro %}
+
+{#- One figure of a source that stands in its rows as it is. -#}
+{% macro measured(source, relation, measure, value, where='true', scope='coin') -%}
+select
+        '{{ source }}' as source,
+        {{ scope }} as scope,
+        snapshot_at,
+        0 as part,
+        payload_id,
+        known_at,
+        _load_seq,
+        '{{ measure }}' as measure,
+        {{ value }} as part_value
+    from {{ relation }}
+    where {{ where }}
+{%- endmacro %}

@@ -6,6 +6,8 @@
     )
 }}
 
+{%- set of_positions = {'count': 'count(*)', 'value': 'sum(value_usd order by position_id)'} %}
+
 with coin_metrics as (
 
     select * from {{ ref('fct_coin_metrics') }}
@@ -117,291 +119,51 @@ binned_positions as (
 
 counted as (
 
-    select
-        'coins' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        0 as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from coin_metrics
-    where dataset = 'coins'
-    group by all
-
+    {{ counted('coins', 'coin_metrics', where="dataset = 'coins'") }}
     union all
-
-    select
-        'coins_sum' as source,
-        'market' as scope,
-        snapshot_at as snapshot_at,
-        0 as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd order by coin) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from coin_metrics
-    where dataset = 'coins'
-    group by all
-
+    {{ counted('coins_sum', 'coin_metrics',
+        where="dataset = 'coins'", scope="'market'", value='sum(gross_value_usd order by coin)') }}
     union all
-
-    select
-        'position_metrics_head' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        0 as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from coin_metrics
-    where dataset = 'position_metrics_export' and not is_on_grid
-    group by all
-
+    {{ counted('position_metrics_head', 'coin_metrics',
+        where="dataset = 'position_metrics_export' and not is_on_grid") }}
     union all
-
-    select
-        'coin_metrics' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        0 as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from coin_metrics
-    where dataset = 'coin_metrics'
-    group by all
-
+    {{ counted('coin_metrics', 'coin_metrics', where="dataset = 'coin_metrics'") }}
     union all
-
-    select
-        'heatmap_by_size_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        cohort_id as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from cohort_metrics
-    where dataset = 'heatmap' and axis = 'size'
-    group by all
-
+    {{ counted('heatmap_by_size_cohort', 'cohort_metrics',
+        where="dataset = 'heatmap' and axis = 'size'", part='cohort_id') }}
     union all
-
-    select
-        'heatmap_by_pnl_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        cohort_id as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from cohort_metrics
-    where dataset = 'heatmap' and axis = 'pnl'
-    group by all
-
+    {{ counted('heatmap_by_pnl_cohort', 'cohort_metrics',
+        where="dataset = 'heatmap' and axis = 'pnl'", part='cohort_id') }}
     union all
-
-    select
-        'breakdown_by_size_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        cohort_id as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from cohort_metrics
-    where dataset = 'breakdown_by_cohort_export' and axis = 'size'
-    group by all
-
+    {{ counted('breakdown_by_size_cohort', 'cohort_metrics',
+        where="dataset = 'breakdown_by_cohort_export' and axis = 'size'", part='cohort_id') }}
     union all
-
-    select
-        'breakdown_by_pnl_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        cohort_id as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from cohort_metrics
-    where dataset = 'breakdown_by_cohort_export' and axis = 'pnl'
-    group by all
-
+    {{ counted('breakdown_by_pnl_cohort', 'cohort_metrics',
+        where="dataset = 'breakdown_by_cohort_export' and axis = 'pnl'", part='cohort_id') }}
     union all
-
-    select
-        'segment_metrics_by_size_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        cohort_id as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from cohort_metrics
-    where dataset = 'segment_metrics_export' and axis = 'size'
-    group by all
-
+    {{ counted('segment_metrics_by_size_cohort', 'cohort_metrics',
+        where="dataset = 'segment_metrics_export' and axis = 'size'", part='cohort_id') }}
     union all
-
-    select
-        'segment_metrics_by_pnl_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        cohort_id as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from cohort_metrics
-    where dataset = 'segment_metrics_export' and axis = 'pnl'
-    group by all
-
+    {{ counted('segment_metrics_by_pnl_cohort', 'cohort_metrics',
+        where="dataset = 'segment_metrics_export' and axis = 'pnl'", part='cohort_id') }}
     union all
-
-    select
-        'breakdown_by_bucket' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        size_bucket_id as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from bucket_metrics
-    where dataset = 'breakdown_by_size_export'
-    group by all
-
+    {{ counted('breakdown_by_bucket', 'bucket_metrics',
+        where="dataset = 'breakdown_by_size_export'", part='size_bucket_id') }}
     union all
-
-    select
-        'positions_by_bucket' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        size_bucket_id as part,
-        cast(count(*) as double) as position_count,
-        sum(value_usd order by position_id) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from open_positions
-    where true
-    group by all
-
+    {{ counted('positions_by_bucket', 'open_positions', part='size_bucket_id', **of_positions) }}
     union all
-
-    select
-        'positions_by_size_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        size_cohort_id as part,
-        cast(count(*) as double) as position_count,
-        sum(value_usd order by position_id) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from open_positions
-    where true
-    group by all
-
+    {{ counted('positions_by_size_cohort', 'open_positions', part='size_cohort_id', **of_positions) }}
     union all
-
-    select
-        'positions_by_pnl_cohort' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        pnl_cohort_id as part,
-        cast(count(*) as double) as position_count,
-        sum(value_usd order by position_id) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from open_positions
-    where true
-    group by all
-
+    {{ counted('positions_by_pnl_cohort', 'open_positions', part='pnl_cohort_id', **of_positions) }}
     union all
-
-    select
-        'market' as source,
-        'market' as scope,
-        snapshot_at as snapshot_at,
-        0 as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(gross_open_interest_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from market_metrics
-    where true
-    group by all
-
+    {{ counted('market', 'market_metrics', scope="'market'", value='sum(gross_open_interest_usd)') }}
     union all
-
-    select
-        'liquidation_bins' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        bin_index as part,
-        cast(sum(position_count) as double) as position_count,
-        sum(liquidation_value_usd) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from liquidation_bins
-    where position_count > 0
-    group by all
-
+    {{ counted('liquidation_bins', 'liquidation_bins',
+        where="position_count > 0", part='bin_index', value='sum(liquidation_value_usd)') }}
     union all
-
-    select
-        'positions_by_bin' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        bin_index as part,
-        cast(count(*) as double) as position_count,
-        sum(value_usd order by position_id) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from binned_positions
-    where true
-    group by all
-
+    {{ counted('positions_by_bin', 'binned_positions', part='bin_index', **of_positions) }}
     union all
-
-    select
-        'positions_at_edges' as source,
-        coin as scope,
-        snapshot_at as snapshot_at,
-        0 as part,
-        cast(count(*) as double) as position_count,
-        sum(value_usd order by position_id) as gross_value_usd,
-        min(payload_id) as payload_id,
-        max(known_at) as known_at,
-        max(_load_seq) as _load_seq
-    from binned_positions
-    where is_at_edge
-    group by all
+    {{ counted('positions_at_edges', 'binned_positions', where="is_at_edge", **of_positions) }}
 
 ),
 
@@ -414,63 +176,13 @@ measured as (
     from counted
 
     union all
-
-    select
-        'coins_long' as source,
-        coin as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'value_usd' as measure,
-        long_value_usd as part_value
-    from coin_metrics
-    where dataset = 'coins'
-
+    {{ measured('coins_long', 'coin_metrics', 'value_usd', 'long_value_usd', where="dataset = 'coins'") }}
     union all
-
-    select
-        'coins_short' as source,
-        coin as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'value_usd' as measure,
-        short_value_usd as part_value
-    from coin_metrics
-    where dataset = 'coins'
-
+    {{ measured('coins_short', 'coin_metrics', 'value_usd', 'short_value_usd', where="dataset = 'coins'") }}
     union all
-
-    select
-        'market_long' as source,
-        'market' as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'value_usd' as measure,
-        long_open_interest_usd as part_value
-    from market_metrics
-
+    {{ measured('market_long', 'market_metrics', 'value_usd', 'long_open_interest_usd', scope="'market'") }}
     union all
-
-    select
-        'market_short' as source,
-        'market' as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'value_usd' as measure,
-        short_open_interest_usd as part_value
-    from market_metrics
-
+    {{ measured('market_short', 'market_metrics', 'value_usd', 'short_open_interest_usd', scope="'market'") }}
     union all
 
     select
@@ -487,61 +199,13 @@ measured as (
     where dataset in ('heatmap', 'segment_metrics_export') and position_count > 0
 
     union all
-
-    select
-        'order_rows' as source,
-        coin as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'order_count' as measure,
-        row_count as part_value
-    from order_snapshots
-
+    {{ measured('order_rows', 'order_snapshots', 'order_count', 'row_count') }}
     union all
-
-    select
-        'order_ids' as source,
-        coin as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'order_count' as measure,
-        order_count as part_value
-    from order_snapshots
-
+    {{ measured('order_ids', 'order_snapshots', 'order_count', 'order_count') }}
     union all
-
-    select
-        'order_times' as source,
-        coin as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'epoch_s' as measure,
-        epoch(snapshot_at) as part_value
-    from order_snapshots
-
+    {{ measured('order_times', 'order_snapshots', 'epoch_s', 'epoch(snapshot_at)') }}
     union all
-
-    select
-        'order_marks' as source,
-        coin as scope,
-        snapshot_at,
-        0 as part,
-        payload_id,
-        known_at,
-        _load_seq,
-        'epoch_s' as measure,
-        epoch(time_bucket(interval '5 minutes', snapshot_at)) as part_value
-    from order_snapshots
-
+    {{ measured('order_marks', 'order_snapshots', 'epoch_s', "epoch(time_bucket(interval '5 minutes', snapshot_at))") }}
     union all
 
     select
