@@ -9,7 +9,7 @@
 {%- endmacro %}
 
 {#- Where named columns stand among `columns`, found once a payload: carrying the names along with every row costs more than the
-    rows. Null for one that is not there. -#}
+    rows. Null for one that is not there. Not in the same select as an unnest, which would have it found again for every row. -#}
 {% macro places_of(columns, names) -%}
     struct_pack(
         column_count := len({{ columns }}),

@@ -4,7 +4,7 @@ with payloads as (
 
 ),
 
-data_rows as (
+tables as (
 
     select
         _scope as coin,
@@ -12,11 +12,20 @@ data_rows as (
             "from_json(document -> '$.metrics.columns', '[\"VARCHAR\"]')",
             ['timestamp', 'positionCount', 'positionCountLong', 'totalPositionValue', 'totalPositionValueLong']
         ) }} as places,
-        unnest(from_json(document -> '$.metrics.data', '[["VARCHAR"]]')) as row_values,
+        from_json(document -> '$.metrics.data', '[["VARCHAR"]]') as all_values,
         _payload_id,
         _fetched_at,
         _load_seq
     from payloads
+
+),
+
+data_rows as (
+
+    select
+        * exclude (all_values),
+        unnest(all_values) as row_values
+    from tables
 
 ),
 

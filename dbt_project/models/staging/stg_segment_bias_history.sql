@@ -4,7 +4,7 @@ with payloads as (
 
 ),
 
-data_rows as (
+tables as (
 
     select
         cast({{ scope_first('_scope') }} as integer) as cohort_id,
@@ -14,11 +14,20 @@ data_rows as (
             bias_column_names()
         ) }} as places,
         0 as left_out_count,
-        unnest(from_json(document -> '$.history', '[["VARCHAR"]]')) as row_values,
+        from_json(document -> '$.history', '[["VARCHAR"]]') as all_values,
         _payload_id,
         _fetched_at,
         _load_seq
     from payloads
+
+),
+
+data_rows as (
+
+    select
+        * exclude (all_values),
+        unnest(all_values) as row_values
+    from tables
 
 )
 

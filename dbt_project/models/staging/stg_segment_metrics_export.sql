@@ -16,7 +16,7 @@ segments as (
 
 ),
 
-data_rows as (
+tables as (
 
     select
         coin,
@@ -25,11 +25,20 @@ data_rows as (
             "from_json(segment -> '$.metrics.columns', '[\"VARCHAR\"]')",
             ['timestamp', 'positionCount', 'positionCountLong', 'totalPositionValue', 'totalPositionValueLong', 'bias']
         ) }} as places,
-        unnest(from_json(segment -> '$.metrics.data', '[["VARCHAR"]]')) as row_values,
+        from_json(segment -> '$.metrics.data', '[["VARCHAR"]]') as all_values,
         _payload_id,
         _fetched_at,
         _load_seq
     from segments
+
+),
+
+data_rows as (
+
+    select
+        * exclude (all_values),
+        unnest(all_values) as row_values
+    from tables
 
 ),
 

@@ -24,16 +24,25 @@ blocks as (
 
 ),
 
-data_rows as (
+tables as (
 
     select
         cast(block ->> '$.segmentId' as integer) as cohort_id,
         {{ places_of("from_json(block -> '$.columns', '[\"VARCHAR\"]')", bias_column_names()) }} as places,
-        unnest(from_json(block -> '$.data', '[["VARCHAR"]]')) as row_values,
+        from_json(block -> '$.data', '[["VARCHAR"]]') as all_values,
         _payload_id,
         _fetched_at,
         _load_seq
     from blocks
+
+),
+
+data_rows as (
+
+    select
+        * exclude (all_values),
+        unnest(all_values) as row_values
+    from tables
 
 ),
 

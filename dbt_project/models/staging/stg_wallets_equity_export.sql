@@ -4,7 +4,7 @@ with payloads as (
 
 ),
 
-data_rows as (
+tables as (
 
     select
         {{ places_of(
@@ -12,11 +12,20 @@ data_rows as (
             ['timestamp', 'totalWalletsEquity', 'perpWalletsEquity', 'spotWalletsEquity', 'stakingWalletsEquity', 'vaultWalletsEquity']
         ) }} as places,
         0 as left_out_count,
-        unnest(from_json(document -> '$.history.data', '[["VARCHAR"]]')) as row_values,
+        from_json(document -> '$.history.data', '[["VARCHAR"]]') as all_values,
         _payload_id,
         _fetched_at,
         _load_seq
     from payloads
+
+),
+
+data_rows as (
+
+    select
+        * exclude (all_values),
+        unnest(all_values) as row_values
+    from tables
 
 )
 
