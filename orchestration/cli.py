@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version as release_of
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,14 +40,30 @@ from orchestration.settings import (
 from orchestration.standing_output import show_standing
 from orchestration.status_command import status
 from orchestration.storage_commands import storage
+from orchestration.upgrade_commands import restore, upgrade
+from warehouse.schema_version import CURRENT, PACKAGE
 
 DIFFERENCES = SLOTS_MISSING
 
 app = typer.Typer(invoke_without_command=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"htw {release_of(PACKAGE)} (schema version {CURRENT})")
+        raise typer.Exit(DONE)
+
+
 @app.callback()
-def where(context: typer.Context) -> None:
+def where(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  # answered before anything else is
+        bool,
+        typer.Option(
+            "--version", help="The release, and the schema version of its working file.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """Polls HyperTracker and keeps its history. Alone, `htw` tells where you stand and what to do next."""
     if context.invoked_subcommand is None:
         with spoken_errors():
@@ -143,6 +160,8 @@ def rebuild() -> None:
 
 
 app.command()(doctor)
+app.command()(upgrade)
+app.command()(restore)
 
 
 @app.command()

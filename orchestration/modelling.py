@@ -104,7 +104,7 @@ def build(
     fingerprint = fingerprint_of(manifest)
     with writer_lock(warehouse_file):
         with open_writer(warehouse_file) as connection:
-            is_known = _was_built_whole(connection, fingerprint) and not full_refresh
+            is_known = is_built_by(connection, fingerprint) and not full_refresh
             _complete_raw(connection, raw_readers(manifest), full_refresh, put_back)
         chosen = _only_what_moves(select) if is_known else ["--exclude", UNIT_TESTS]
         results = _invoke(warehouse_file, target_dir, [*_arguments(target_dir, full_refresh), *chosen])
@@ -119,6 +119,14 @@ def fingerprint_of(manifest: Mapping[str, Any]) -> str:
     ours = [node for node in nodes if node["package_name"] == "hypertracker"]
     texts = sorted(f"{node['unique_id']} {node.get('raw_code') or node.get('macro_sql')} {node.get('config')}" for node in ours)
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
+def is_built_by(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> bool:
+    """Whether the models of a fingerprint made all that the working file holds."""
+    try:
+        return connection.execute("select 1 from ops.whole_builds where fingerprint = ?", [fingerprint]).fetchone() is not None
+    except duckdb.CatalogException:
+        return False
 
 
 def _arguments(target_dir: Path, full_refresh: bool) -> list[str]:
@@ -145,12 +153,6 @@ def _invoke(warehouse_file: Path, target_dir: Path, arguments: Sequence[str]) ->
     if outcome.result is None:
         raise BuildError(f"dbt stopped: {outcome.exception}")
     return [_node_result(result) for result in outcome.result.results]
-
-
-def _was_built_whole(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> bool:
-    connection.execute(BUILDS_TABLE)
-    row = connection.execute("select count(*) from ops.whole_builds where fingerprint = ?", [fingerprint]).fetchone()
-    return bool(row and row[0])
 
 
 def _complete_raw(connection: duckdb.DuckDBPyConnection, readers: Readers, full_refresh: bool, put_back: PutBack | None) -> None:

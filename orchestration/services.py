@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import NoReturn
@@ -95,6 +95,15 @@ def prepare_home(settings: Settings, service: str = DAEMON) -> tuple[list[int], 
     locks += [_only_one(settings, CODE)] if service == DAEMON else []
     with dagster_instance(settings) as instance:
         return locks, free_lost_runs(instance)
+
+
+@contextlib.contextmanager
+def without_services(settings: Settings) -> Iterator[None]:
+    """Keep daemon and code server away from the data folder. Raises `WarehouseLockedError` where it has one."""
+    with contextlib.ExitStack() as held:
+        for service in (DAEMON, CODE):
+            held.callback(os.close, _only_one(settings, service))
+        yield
 
 
 def _only_one(settings: Settings, service: str) -> int:

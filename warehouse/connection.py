@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from warehouse.disk import DISK_FULL, is_disk_full
 from warehouse.network_disks import network_type
+from warehouse.schema_version import CURRENT, note, noted, steps_left
 
 LOCK_WAIT_S = 120.0
 # A look into the file with another program ends in seconds; one that stays open all day must not hold up every load for long.
@@ -32,6 +33,8 @@ VERSION_WORDS = ("with version number", "newer version of duckdb", "older versio
 DAMAGE_WORDS = ("not a valid duckdb", "corrupt", "while replaying wal", "this wal was created", "deserialize")
 VERSION_MEND = "nothing was written: use the version it says, or keep the file under another name and run `htw rebuild`"
 UNWRITABLE_MEND = "see that HTW_DATA_DIR can be read and written, then run `htw doctor`"
+UPGRADE_MEND = "stop the services, then run `htw upgrade`; with `--dry-run` it says what it would do"
+NEWER_MEND = "nothing was touched: use that release, or a newer one"
 NETWORK_DISK_MEND = "set HTW_DATA_DIR to a folder on a disk of this machine"
 SHORT_WORDS = "could not read enough"
 FATAL_WORDS = ("has been invalidated", "unusable")
@@ -63,6 +66,14 @@ class DamagedFileError(WarehouseError):
 
 class OtherVersionError(WarehouseError):
     """The working file is of a version of DuckDB that this one cannot read; nothing of it was touched."""
+
+
+class EarlierSchemaError(WarehouseError):
+    """An earlier release wrote the working file, and `htw upgrade` was not run yet; nothing of it was touched."""
+
+
+class NewerSchemaError(WarehouseError):
+    """A newer release wrote the working file; nothing of it was touched."""
 
 
 @contextlib.contextmanager
@@ -132,12 +143,15 @@ def open_writer(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.Duck
     """A read-write connection to the working file, under the writer lock; committed work is checkpointed at the end.
 
     Raises `WarehouseLockedError` when another program (a database browser, say) has the file open, `DiskFullError`,
-    `OtherVersionError`, and `DamagedFileError` when the file is damaged: it was moved aside then.
+    `OtherVersionError`, `EarlierSchemaError`, `NewerSchemaError`, and `DamagedFileError` when the file is damaged: it was moved
+    aside then.
     """
     with writer_lock(file, wait_s), _damage_moved_aside(file):
         _make(file)
         connection = _connect_patiently(file, min(wait_s, OTHER_PROGRAM_WAIT_S))
         try:
+            if refuse_other_schema(file, connection) < CURRENT:
+                note(connection)
             yield connection
             connection.execute("checkpoint")
         except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException) as error:
@@ -148,14 +162,31 @@ def open_writer(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.Duck
 
 @contextlib.contextmanager
 def open_reader(file: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection to the working file, under the writer lock too: DuckDB turns a writer away while anybody reads."""
+    """A read-only connection to the working file, under the writer lock too: DuckDB turns a writer away while anybody reads.
+
+    Raises what `open_writer` does.
+    """
     with writer_lock(file, wait_s):
         _refuse_moved(file)
         connection = connect(file, read_only=True)
         try:
+            refuse_other_schema(file, connection)
             yield connection
         finally:
             connection.close()
+
+
+def refuse_other_schema(file: Path, connection: duckdb.DuckDBPyConnection) -> int:
+    """The schema version that an open working file says it has, where this release can work in it: it may lack nothing but the
+    note. Raises `EarlierSchemaError` and `NewerSchemaError`."""
+    found = noted(connection)
+    if found.version > CURRENT:
+        says = f"{file} was written by release {found.release} (schema version {found.version}; this one knows {CURRENT})"
+        raise NewerSchemaError(says, NEWER_MEND)
+    if any(steps_left(connection)):
+        says = f"{file} was written by an earlier release (schema version {found.version}; this one needs {CURRENT})"
+        raise EarlierSchemaError(says, UPGRADE_MEND)
+    return found.version
 
 
 def wal_of(file: Path) -> Path:

@@ -18,10 +18,8 @@ from warehouse.ledger import naive
 DEFINITIONS = (
     "create schema if not exists ops",
     """create table if not exists ops.definitions (
-        dataset varchar, variant varchar, kind varchar, definitions json, payload_id varchar)""",
-    # A working file of an earlier version: what it knows came before everything.
-    "alter table ops.definitions add column if not exists seen_at timestamp default timestamp '1970-01-01 00:00:00'",
-    "alter table ops.definitions add column if not exists fetch_id varchar default ''",
+        dataset varchar, variant varchar, kind varchar, definitions json, payload_id varchar,
+        seen_at timestamp default timestamp '1970-01-01 00:00:00', fetch_id varchar default '')""",
     """create table if not exists ops.definition_changes (
         dataset varchar, variant varchar, kind varchar, name varchar, change varchar, before varchar, after varchar,
         seen_at timestamp, fetch_id varchar, payload_id varchar)""",

@@ -17,6 +17,7 @@ import duckdb
 
 from warehouse.fetches import FetchRecord
 from warehouse.raw_tables import quoted
+from warehouse.schema_version import CURRENT, note, noted
 
 
 class Verdict(StrEnum):
@@ -100,9 +101,12 @@ class Refusals:
 
 
 def create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is not there yet; may be called again."""
+    """Create what is not there yet; may be called again. A new ledger is of the present schema version."""
+    is_current = noted(connection).version == CURRENT
     for statement in DEFINITIONS:
         connection.execute(statement)
+    if is_current:
+        note(connection)
 
 
 @contextlib.contextmanager
