@@ -29,6 +29,7 @@ from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.quarantine_commands import quarantine
 from orchestration.reading_commands import describe, query, tables
 from orchestration.settings import (
+    LOCAL,
     SANDBOX_TOKEN,
     SQLITE,
     WAREHOUSE_NAME,
@@ -254,7 +255,7 @@ def dev(port: Annotated[int, typer.Option(help="Where the UI listens, on loopbac
         folder = os.environ["HTW_DATA_DIR"]
         os.environ["HTW_WAREHOUSE_URL"] = f"{folder}/{WAREHOUSE_NAME}"
         os.environ |= {"HTW_LAKE_URL": f"{folder}/lake/catalog.sqlite", "HTW_LAKE_DATA": f"{folder}/lake/data"}
-        os.environ["HTW_DAGSTER_STORAGE"] = SQLITE
+        os.environ |= {"HTW_DAGSTER_STORAGE": SQLITE, "HTW_RUN_LAUNCHER": LOCAL}
         settings = load_settings(code_server="")
         services = [sandbox_service(12, 2400, 1500, api_port, storage_port), *dagster_services(settings, LOOPBACK, port)]
         out.print(f"Dagster UI at http://{LOOPBACK}:{port} in a few seconds; schedules are on; stop with Ctrl-C")

@@ -22,13 +22,18 @@ LIVE_FOLDER = "live_runs"
 
 def free_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     """Fail every run left under way, free its slots, and give the pools their limit. The ids of the runs; may be called again."""
-    for pool in POOLS:
-        instance.event_log_storage.set_concurrency_slots(pool, 1)
+    limit_pools(instance)
     under_way = instance.get_runs(filters=dg.RunsFilter(statuses=UNDER_WAY))
     lost = [run for run in under_way if not _is_alive(_signs(instance) / run.run_id)]
     for run in lost:
         _end(instance, run)
     return [run.run_id for run in lost]
+
+
+def limit_pools(instance: dg.DagsterInstance) -> None:
+    """One step of a pool at a time; may be called again."""
+    for pool in POOLS:
+        instance.event_log_storage.set_concurrency_slots(pool, 1)
 
 
 @contextlib.contextmanager

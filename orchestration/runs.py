@@ -24,6 +24,7 @@ from orchestration.jobs import job_name
 from orchestration.partitions import raw_key, slot_key
 from orchestration.planning.slots import Cadence
 from orchestration.reconciler import live_run
+from orchestration.run_launchers import PACKAGES, launcher_block, require_launcher
 from orchestration.settings import Settings, SettingsError
 from warehouse.connection import refuse_network_disk
 from warehouse.disk import DISK_FULL, says_disk_full
@@ -99,20 +100,30 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
 
 
 def write_dagster_config(settings: Settings) -> None:
-    """Give a new Dagster home its configuration; of an existing one only the storage follows the settings, one that cannot be
-    read is kept aside. Raises `SettingsError` where the file names a storage that is not ours to change."""
+    """Give a new Dagster home its configuration; of an existing one only storage and run launcher follow the settings, one that
+    cannot be read is kept aside. Raises `SettingsError` where the file names one that is not ours to change."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
     known = read_small(target, _mapping, home)
     text = _usual_config() if known is None else target.read_text("utf-8")
-    stored = text.replace(IN_POSTGRES, "")
+    stored = text
+    for block in (IN_POSTGRES, *map(launcher_block, PACKAGES)):
+        stored = stored.replace(block, "")
     if settings.is_dagster_in_postgres:
-        if "storage" in _mapping(stored):
-            raise SettingsError(f"HTW_DAGSTER_STORAGE is set, but {target} has a `storage` of its own: remove one of the two")
-        stored = stored.rstrip("\n") + "\n" + IN_POSTGRES
+        stored = _with_block(stored, IN_POSTGRES, f"HTW_DAGSTER_STORAGE is set, but {target}")
+    if settings.are_runs_elsewhere:
+        require_launcher(settings)
+        stored = _with_block(stored, launcher_block(settings.run_launcher), f"HTW_RUN_LAUNCHER is set, but {target}")
     if known is None or stored != text:
         write_durably(target, stored)
+
+
+def _with_block(text: str, block: str, clash: str) -> str:
+    key = block.partition(":")[0]
+    if key in _mapping(text):
+        raise SettingsError(f"{clash} has a `{key}` of its own: remove one of the two")
+    return text.rstrip("\n") + "\n" + block
 
 
 def write_workspace(settings: Settings, address: tuple[str, int]) -> Path:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import NoReturn
 
-from orchestration.reconciler import free_lost_runs
+from orchestration.reconciler import free_lost_runs, limit_pools
 from orchestration.runs import MODULE, dagster_instance, write_workspace
 from orchestration.settings import Settings, SettingsError
 from orchestration.sole import sole_for_good
@@ -85,12 +85,14 @@ def prepare_home(settings: Settings, service: str = DAEMON) -> tuple[list[int], 
     """Make Dagster's home ready for a daemon or a code server that is about to start: descriptors that keep others away for as
     long as one that inherits them lives, and the runs that an earlier stop cut off.
 
-    Runs live and end with the code server, where there is one: only its start tells that those under way are lost.
+    Runs live and end with the code server, where there is one: only its start tells that those under way are lost. Those in
+    containers or pods outlive it; Dagster's monitoring asks after them.
     Raises `WarehouseLockedError` where the data folder has such a service.
     """
     locks = [_only_one(settings, service)]
-    if service == DAEMON and settings.code_address is not None:
-        with dagster_instance(settings):
+    if settings.are_runs_elsewhere or (service == DAEMON and settings.code_address is not None):
+        with dagster_instance(settings) as instance:
+            limit_pools(instance)
             return locks, []
     locks += [_only_one(settings, CODE)] if service == DAEMON else []
     with dagster_instance(settings) as instance:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -28,6 +28,7 @@ PRODUCTION_STORAGE_HOSTS = ("*.amazonaws.com",)
 SANDBOX_TOKEN = "sandbox-token"
 WAREHOUSE_NAME = "warehouse.duckdb"
 SQLITE = "sqlite"
+LOCAL = "local"
 POSTGRES_SCHEMES = ("postgresql", "postgres")
 # A file in the folder of a demo: no other folder is emptied for one.
 DEMO_MARKER = "hypertracker-demo"
@@ -64,6 +65,8 @@ class Settings(BaseSettings):
     dagster_storage: SecretStr = SecretStr(SQLITE)
     dagster_password_file: Path | None = None
     code_server: str = ""
+    run_launcher: Literal["local", "docker", "kubernetes"] = "local"
+    run_config_file: Path | None = None
     alert_slack_webhook: SecretStr | None = None
     alert_webhook: SecretStr | None = None
     # In this order: whether an address is of use depends on the host before it, a sender on the user.
@@ -246,6 +249,11 @@ class Settings(BaseSettings):
     def dagster_password(self) -> SecretStr | None:
         """The password in the secret file; None where there is none, and the address may hold one."""
         return SecretStr(_read_secret(self.dagster_password_file)) if self.dagster_password_file else None
+
+    @property
+    def are_runs_elsewhere(self) -> bool:
+        """Whether runs are containers or pods, which live on when the services end."""
+        return self.run_launcher != LOCAL
 
     @property
     def code_address(self) -> tuple[str, int] | None:

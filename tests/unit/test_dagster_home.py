@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
+from dagster._config import process_config, resolve_to_config_type
+from dagster_docker import DockerRunLauncher
+from dagster_k8s import K8sRunLauncher
 from typer.testing import CliRunner
 
+from orchestration import runs
 from orchestration.cli import app
 from orchestration.dagster_storage import PostgresStorage, StorageUnreachableError, postgres_address
+from orchestration.docker_runs import DockerRuns
+from orchestration.kubernetes_runs import KubernetesRuns
+from orchestration.run_launchers import launcher_config
 from orchestration.runs import MODULE, dagster_instance, write_dagster_config
 from orchestration.services import CODE, DAEMON, code_service, dagster_services, free_port, prepare_home
 from orchestration.settings import Settings, SettingsError, load_offline_settings
@@ -54,6 +63,109 @@ def test_the_storage_of_a_home_follows_the_setting_and_all_else_stays() -> None:
     assert "max_concurrent_runs: 2  # ours" in file.read_text("utf-8")
     write_dagster_config(settings())
     assert file.read_text("utf-8") == before
+
+
+RUNS = Path(__file__).parents[2] / "docs" / "runs"
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: me, user: {}}]
+"""
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, kind: str, file: Path) -> Settings:
+    """Settings as a service of the instance finds them, which reads the environment itself."""
+    monkeypatch.setenv("HTW_RUN_LAUNCHER", kind)
+    monkeypatch.setenv("HTW_RUN_CONFIG_FILE", str(file))
+    return settings()
+
+
+def test_runs_in_containers_are_launched_as_the_example_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    with dagster_instance(elsewhere(monkeypatch, "docker", RUNS / "docker.yaml")) as instance:
+        launcher = instance.run_launcher
+        assert isinstance(launcher, DockerRuns)
+        assert (launcher.image, launcher.networks) == ("hypertracker-warehouse", ["hypertracker_default"])
+        assert "HTW_DATA_DIR=/data" in launcher.env_vars
+        assert launcher.supports_check_run_worker_health
+
+
+def test_runs_in_pods_are_launched_as_the_example_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    outside = f"load_incluster_config: false\nkubeconfig_file: {tmp_path}/kubeconfig\n"
+    (tmp_path / "runs.yaml").write_text((RUNS / "kubernetes.yaml").read_text("utf-8") + outside)
+    with dagster_instance(elsewhere(monkeypatch, "kubernetes", tmp_path / "runs.yaml")) as instance:
+        launcher = instance.run_launcher
+        assert isinstance(launcher, KubernetesRuns)
+        assert launcher.job_image == "registry.example/hypertracker-warehouse:0.1.0"
+        assert launcher.supports_check_run_worker_health
+
+
+def test_the_values_of_the_chart_are_of_this_dagster_and_known_to_the_launcher() -> None:
+    values = yaml.safe_load((RUNS / "helm-values.yaml").read_text("utf-8"))
+    launched = {"service_account_name": "dagster", "instance_config_map": "dagster-instance", "dagster_home": "/data/dagster"}
+    raw = values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    snake = {re.sub("([A-Z])", lambda found: f"_{found[1].lower()}", key): value for key, value in raw.items()}
+    checked = process_config(resolve_to_config_type(K8sRunLauncher.config_type()), launched | {"run_k8s_config": snake})
+    assert checked.success, checked.errors
+    for service in ("dagsterWebserver", "dagsterDaemon"):
+        assert values[service]["image"]["tag"] == dg.__version__
+    usual = yaml.safe_load((Path(runs.__file__).parent / "dagster.yaml").read_text("utf-8"))
+    assert values["additionalInstanceConfig"]["concurrency"]["pools"] == usual["concurrency"]["pools"]
+
+
+def test_a_launcher_is_chosen_and_given_up_by_the_setting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dagster_config(settings())
+    file = Path("data/dagster/dagster.yaml")
+    before = file.read_text("utf-8")
+    for kind in ("docker", "kubernetes"):
+        write_dagster_config(elsewhere(monkeypatch, kind, RUNS / f"{kind}.yaml"))
+        assert config()["run_launcher"]["module"] == f"orchestration.{kind}_runs"  # type: ignore[index]
+    write_dagster_config(settings(run_launcher="local"))
+    assert file.read_text("utf-8") == before
+
+
+def test_a_launcher_that_somebody_else_chose_is_left_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dagster_config(settings())
+    file = Path("data/dagster/dagster.yaml")
+    file.write_text(file.read_text("utf-8") + "run_launcher:\n  module: dagster_aws.ecs\n  class: EcsRunLauncher\n")
+    before = file.read_text("utf-8")
+    with pytest.raises(SettingsError, match=r"HTW_RUN_LAUNCHER is set.*has a `run_launcher` of its own"):
+        write_dagster_config(elsewhere(monkeypatch, "docker", RUNS / "docker.yaml"))
+    assert file.read_text("utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("imgae: x", "imgae"), ("env_vars: yes", "env_vars"), ("[", "cannot be read")],
+    ids=["unknown key", "another kind", "no YAML"],
+)
+def test_what_configures_a_launcher_wrongly_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "runs.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=rf"HTW_RUN_CONFIG_FILE .*{words}"):
+        launcher_config(elsewhere(monkeypatch, "docker", tmp_path / "runs.yaml"), DockerRunLauncher)
+
+
+def test_runs_elsewhere_outlive_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start of daemon or code server must not call runs lost that live in containers of their own."""
+    chosen = elsewhere(monkeypatch, "docker", RUNS / "docker.yaml")
+    with dagster_instance(chosen) as instance:
+        run = instance.create_run_for_job(a_job, status=dg.DagsterRunStatus.STARTED)
+    locks, lost = prepare_home(chosen)
+    for lock in locks:
+        os.close(lock)
+    assert lost == []
+    with dagster_instance(chosen) as instance:
+        assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+
+
+@dg.job
+def a_job() -> None:
+    """Nothing to do."""
 
 
 def test_a_storage_that_somebody_else_chose_is_left_and_named() -> None:

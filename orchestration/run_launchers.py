@@ -1,0 +1,56 @@
+"""Where runs are processes, by settings: where the code is (`local`), or in containers or pods of their own.
+
+Belongs here: reading and checking what configures a launcher of Dagster's. Does not: the launchers that Dagster's configuration
+names (`docker_runs`, `kubernetes_runs`: each needs a package of its own), when one is chosen (`runs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from dagster._config import process_config, resolve_to_config_type
+from dagster._serdes import ConfigurableClass
+
+from orchestration.settings import LOCAL, Settings, SettingsError
+
+PACKAGES = {"docker": "dagster_docker", "kubernetes": "dagster_k8s"}
+CLASSES = {"docker": "DockerRuns", "kubernetes": "KubernetesRuns"}
+
+
+def launcher_block(kind: str) -> str:
+    """The part of Dagster's configuration that names the launcher; empty where runs stay with the code."""
+    if kind == LOCAL:
+        return ""
+    return f"run_launcher:\n  module: orchestration.{kind}_runs\n  class: {CLASSES[kind]}\n"
+
+
+def require_launcher(settings: Settings) -> None:
+    """Raises `SettingsError` where the package of the launcher that the settings name is not installed."""
+    package = PACKAGES.get(settings.run_launcher)
+    if package and find_spec(package) is None:
+        raise SettingsError(
+            f"HTW_RUN_LAUNCHER is {settings.run_launcher}, but {package} is not installed; "
+            f"run `pip install 'hypertracker-warehouse[{settings.run_launcher}]'` in the image of every service and run"
+        )
+
+
+def launcher_config(settings: Settings, launcher: type[ConfigurableClass]) -> Mapping[str, Any]:
+    """What the file says that HTW_RUN_CONFIG_FILE names, held against the launcher's own schema.
+
+    Raises `SettingsError` naming every key that the launcher does not know, lacks, or has of another kind.
+    """
+    file = settings.run_config_file
+    if file is None:
+        raise SettingsError("HTW_RUN_CONFIG_FILE is not set: it names the YAML file that configures the launcher of runs")
+    try:
+        given = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"HTW_RUN_CONFIG_FILE {file} cannot be read ({error})") from None
+    checked = process_config(resolve_to_config_type(launcher.config_type()), given or {})
+    if not checked.success or checked.value is None:
+        problems = "; ".join(" ".join(error.message.split()) for error in checked.errors or [])
+        raise SettingsError(f"HTW_RUN_CONFIG_FILE {file}: {problems}")
+    return dict(checked.value)
