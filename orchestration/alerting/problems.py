@@ -129,7 +129,7 @@ def _quarantined(found: Quarantined) -> Problem:
 
 
 def _unreadable(error: Exception, now: datetime) -> Problem:
-    """A file that an earlier version of the project wrote lacks what is asked of it until the next poll."""
+    """DuckDB's own errors name no mend."""
     mend = error.mend if isinstance(error, WarehouseError) else ""
     says = error.says if isinstance(error, WarehouseError) else str(error)
     return Problem("warehouse", "The warehouse file cannot be read", says, mend or "`htw doctor`", now)
