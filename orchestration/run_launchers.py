@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -28,13 +29,14 @@ def launcher_block(kind: str) -> str:
 
 
 def require_launcher(settings: Settings) -> None:
-    """Raises `SettingsError` where the package of the launcher that the settings name is not installed."""
+    """Raises `SettingsError` where the launcher that the settings name is not installed, or nothing configures it."""
     package = PACKAGES.get(settings.run_launcher)
     if package and find_spec(package) is None:
         raise SettingsError(
             f"HTW_RUN_LAUNCHER is {settings.run_launcher}, but {package} is not installed; "
-            f"run `pip install 'hypertracker-warehouse[{settings.run_launcher}]'` in the image of every service and run"
+            f"run `pip install '.[{settings.run_launcher}]'` where this project is, for every service and run"
         )
+    _config_file(settings)
 
 
 def launcher_config(settings: Settings, launcher: type[ConfigurableClass]) -> Mapping[str, Any]:
@@ -42,9 +44,7 @@ def launcher_config(settings: Settings, launcher: type[ConfigurableClass]) -> Ma
 
     Raises `SettingsError` naming every key that the launcher does not know, lacks, or has of another kind.
     """
-    file = settings.run_config_file
-    if file is None:
-        raise SettingsError("HTW_RUN_CONFIG_FILE is not set: it names the YAML file that configures the launcher of runs")
+    file = _config_file(settings)
     try:
         given = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -54,3 +54,12 @@ def launcher_config(settings: Settings, launcher: type[ConfigurableClass]) -> Ma
         problems = "; ".join(" ".join(error.message.split()) for error in checked.errors or [])
         raise SettingsError(f"HTW_RUN_CONFIG_FILE {file}: {problems}")
     return dict(checked.value)
+
+
+def _config_file(settings: Settings) -> Path:
+    if settings.run_config_file is None:
+        raise SettingsError(
+            f"HTW_RUN_LAUNCHER is {settings.run_launcher}, but HTW_RUN_CONFIG_FILE is not set: it names the YAML file that "
+            "configures the launcher (docs/runs has examples)"
+        )
+    return settings.run_config_file.expanduser().absolute()

@@ -41,17 +41,23 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpack_working_file(tmp_path_factory.mktemp("earlier"))
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("prepared") / "warehouse.duckdb"
+    with open_writer(file) as connection:
+        prepare(connection)
+    return file
+
+
 @pytest.fixture
 def early(packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(packed, tmp_path))
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Path:
-    file = tmp_path / "fresh" / "warehouse.duckdb"
-    with open_writer(file) as connection:
-        prepare(connection)
-    return file
+def fresh(prepared: Path, tmp_path: Path) -> Path:
+    (tmp_path / "fresh").mkdir()
+    return Path(shutil.copy(prepared, tmp_path / "fresh"))
 
 
 def contents(file: Path) -> str:
@@ -118,10 +124,9 @@ def test_the_steps_give_an_early_file_the_tables_of_a_new_one(early: Path, fresh
         assert old.execute("select nextval('ops.fetch_seq') > max(fetch_seq) from ops.fetches").fetchone() == (True,)
 
 
-@pytest.mark.parametrize("count", [1, len(STEPS[0].statements) - 1])
-def test_a_step_that_was_killed_between_two_statements_goes_on(early: Path, fresh: Path, count: int) -> None:
+def test_a_step_that_was_killed_before_its_last_statement_goes_on(early: Path, fresh: Path) -> None:
     with connect(early) as connection:
-        for statement in STEPS[0].statements[:count]:
+        for statement in STEPS[0].statements[:-1]:
             connection.execute(statement)
         assert [step.version for step in steps_left(connection)] == [2]
     upgraded(early)

@@ -10,6 +10,8 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._config import process_config, resolve_to_config_type
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher import RunLauncher
 from dagster_docker import DockerRunLauncher
 from dagster_k8s import K8sRunLauncher
 from typer.testing import CliRunner
@@ -83,24 +85,28 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, kind: str, file: Path) -> Setting
     return settings()
 
 
+def launcher_of(chosen: Settings) -> RunLauncher:
+    """As Dagster makes it from what was written for it."""
+    write_dagster_config(chosen)
+    return InstanceRef.from_dir(str(chosen.dagster_home)).run_launcher
+
+
 def test_runs_in_containers_are_launched_as_the_example_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    with dagster_instance(elsewhere(monkeypatch, "docker", RUNS / "docker.yaml")) as instance:
-        launcher = instance.run_launcher
-        assert isinstance(launcher, DockerRuns)
-        assert (launcher.image, launcher.networks) == ("hypertracker-warehouse", ["hypertracker_default"])
-        assert "HTW_DATA_DIR=/data" in launcher.env_vars
-        assert launcher.supports_check_run_worker_health
+    launcher = launcher_of(elsewhere(monkeypatch, "docker", RUNS / "docker.yaml"))
+    assert isinstance(launcher, DockerRuns)
+    assert (launcher.image, launcher.networks) == ("hypertracker-warehouse", ["hypertracker_default"])
+    assert "HTW_DATA_DIR=/data" in launcher.env_vars
+    assert launcher.supports_check_run_worker_health
 
 
 def test_runs_in_pods_are_launched_as_the_example_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
     outside = f"load_incluster_config: false\nkubeconfig_file: {tmp_path}/kubeconfig\n"
     (tmp_path / "runs.yaml").write_text((RUNS / "kubernetes.yaml").read_text("utf-8") + outside)
-    with dagster_instance(elsewhere(monkeypatch, "kubernetes", tmp_path / "runs.yaml")) as instance:
-        launcher = instance.run_launcher
-        assert isinstance(launcher, KubernetesRuns)
-        assert launcher.job_image == "registry.example/hypertracker-warehouse:0.1.0"
-        assert launcher.supports_check_run_worker_health
+    launcher = launcher_of(elsewhere(monkeypatch, "kubernetes", tmp_path / "runs.yaml"))
+    assert isinstance(launcher, KubernetesRuns)
+    assert launcher.job_image == "registry.example/hypertracker-warehouse:0.1.0"
+    assert launcher.supports_check_run_worker_health
 
 
 def test_the_values_of_the_chart_are_of_this_dagster_and_known_to_the_launcher() -> None:
@@ -148,6 +154,13 @@ def test_what_configures_a_launcher_wrongly_is_named(
     (tmp_path / "runs.yaml").write_text(text)
     with pytest.raises(SettingsError, match=rf"HTW_RUN_CONFIG_FILE .*{words}"):
         launcher_config(elsewhere(monkeypatch, "docker", tmp_path / "runs.yaml"), DockerRunLauncher)
+
+
+def test_a_launcher_without_its_file_is_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTW_RUN_LAUNCHER", "docker")
+    with pytest.raises(SettingsError, match="HTW_RUN_CONFIG_FILE is not set"):
+        write_dagster_config(settings())
+    assert not Path("data/dagster/dagster.yaml").exists()
 
 
 def test_runs_elsewhere_outlive_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
