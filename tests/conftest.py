@@ -19,6 +19,7 @@ LOOK_AT_THE_DAY = {
     "pipeline/test_export.py",
     "pipeline/test_notebooks.py",
     "pipeline/test_reading.py",
+    "pipeline/test_spark_export.py",
     "pipeline/test_truth.py",
     "pipeline/test_truth_series.py",
 }

@@ -1,7 +1,7 @@
 """Published tables as Parquet files, one a day, for whatever reads neither DuckDB nor a DuckLake (Spark, pandas, a bucket).
 
 Belongs here: writing days, which of them are there already, the folder's manifest. Does not: what is published (`publish`),
-answers to questions (`query`).
+answers to questions (`query`), versions that never change once they are whole (`spark_export`).
 
     DIR/_export.json                          what the folder holds: which coins, of which source
     DIR/<table>/_manifest.json                its days: rows, bytes, sha256, and a fingerprint of the content
@@ -17,8 +17,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -91,17 +91,30 @@ def export(source: Source, folder: Path, wish: Wish) -> Generator[Exported, None
     All tables are of one state of the source. Raises `ExportError` where the folder holds something else, another export is at
     work in it, or it was made for other coins; `WarehouseError` for a table or coin that is not there.
     """
-    with _right_to_write(folder), open_published(source) as connection:
+    with right_to_write(folder), one_state(source) as connection:
+        chosen = chosen_tables(connection, wish)
+        mark(folder, {"layout": LAYOUT, "coins": sorted(wish.coins)})
+        for table in chosen:
+            yield TableExport(connection, folder / table.name, table, wish, isinstance(source, Lake)).run()
+
+
+@contextlib.contextmanager
+def one_state(source: Source) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that sees one state of the source to its end, within little memory, times in UTC."""
+    with open_published(source) as connection:
         connection.execute("set timezone = 'UTC'")
         # Otherwise every block that was read is kept as long as there is room for it.
         connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("begin transaction")
-        catalog = read_catalog(connection)
-        chosen = [table_named(catalog, name) for name in wish.tables] or _all(catalog.values(), wish)
-        refuse_unknown_coins(connection, wish.coins)
-        _mark(folder, wish)
-        for table in chosen:
-            yield TableExport(connection, folder / table.name, table, wish, isinstance(source, Lake)).run()
+        yield connection
+
+
+def chosen_tables(connection: duckdb.DuckDBPyConnection, wish: Wish) -> list[Table]:
+    """The tables wished for. Raises `WarehouseError` for a table or coin that is not there."""
+    catalog = read_catalog(connection)
+    chosen = [table_named(catalog, name) for name in wish.tables] or _all(catalog.values(), wish)
+    refuse_unknown_coins(connection, wish.coins)
+    return chosen
 
 
 def _all(tables: Iterable[Table], wish: Wish) -> list[Table]:
@@ -117,7 +130,7 @@ class TableExport:
         self._connection, self._folder, self._table, self._wish = connection, folder, table, wish
         # Of the largest facts the file has parts of days before its hot window: these would replace whole ones.
         self._whole_since = None if is_whole else table.hot_since
-        self._done = {} if not self._manifest.exists() else _read_manifest(self._manifest)
+        self._done = read_manifest(folder)
 
     @property
     def _manifest(self) -> Path:
@@ -129,15 +142,13 @@ class TableExport:
         self._folder.mkdir(exist_ok=True)
         for day in self._days():
             rows, content = self._fingerprint(day)
-            known = self._done.get(_key(day))
-            if known and known.content == content and self._is_there(known):
+            if known := self._as_it_is(day, content):
                 told.days_unchanged += 1
             else:
-                known = replace(self._write(day), rows=rows, content=content)
-                self._done[_key(day)] = known
-                write_durably(self._manifest, self._as_json())
+                known = self._write(day, rows, content)
                 told.days_written += 1
-                told.written.append(_key(day))
+                told.written.append(day_key(day))
+            self._note(day, known)
             told.rows, told.bytes = told.rows + known.rows, told.bytes + known.bytes
         if self._whole_since and not (self._wish.since and self._wish.since >= self._whole_since):
             told.note = f"the file has it whole since {self._whole_since} only; --lake has all days"
@@ -181,29 +192,41 @@ class TableExport:
         """The rows of a day and what is in them, whatever their order."""
         conditions = self._conditions(day, is_of_day=True)
         row = self._connection.execute(
-            f"select count(*), sum(hash(t)::hugeint) from {quoted(self._table.name)} as t {conditions.sql}", conditions.values
+            f"select count(*), sum(hash(t)::hugeint) from ({self._selection()} {conditions.sql}) as t", conditions.values
         ).fetchone()
         assert row is not None
         columns = hashlib.sha256(repr([(c.name, c.type) for c in self._table.columns.values()]).encode()).hexdigest()[:12]
         return row[0], f"{duckdb.__version__}/{columns}/{row[1]}"
 
-    def _write(self, day: date | None) -> DayFile:
-        """The day's file, in its place; a `day` of the table itself is the folder's."""
-        conditions = self._conditions(day, is_of_day=True)
-        place = self._folder / (f"day={_key(day)}" if self._table.time_column else "") / FILE
-        place.parent.mkdir(parents=True, exist_ok=True)
+    def _selection(self) -> str:
+        """The table as it is written; a `day` of its own is the folder's."""
         without = "exclude (day)" if "day" in self._table.columns else ""
+        return f"select * {without} from {quoted(self._table.name)}"
+
+    def _place(self, day: date | None) -> Path:
+        return self._folder / (f"day={day_key(day)}" if self._table.time_column else "") / FILE
+
+    def _write(self, day: date | None, rows: int, content: str) -> DayFile:
+        """The day's file, in its place."""
+        conditions, place = self._conditions(day, is_of_day=True), self._place(day)
+        place.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(place) as aside:
             self._connection.execute(
-                f"copy (select * {without} from {quoted(self._table.name)} {conditions.sql}) to {literal(str(aside))} "
+                f"copy ({self._selection()} {conditions.sql}) to {literal(str(aside))} "
                 f"(format parquet, compression zstd, row_group_size {ROWS_A_GROUP})",
                 conditions.values,
             )
-        return DayFile(str(place.relative_to(self._folder)), 0, place.stat().st_size, _sha256(place), "")
+        return DayFile(str(place.relative_to(self._folder)), rows, place.stat().st_size, _sha256(place), content)
 
-    def _is_there(self, known: DayFile) -> bool:
-        file = self._folder / known.file
-        return file.is_file() and file.stat().st_size == known.bytes
+    def _as_it_is(self, day: date | None, content: str) -> DayFile | None:
+        """The day's file, where it is there and has this content."""
+        known = self._done.get(day_key(day))
+        return known if known and known.content == content and is_as_noted(self._folder, known) else None
+
+    def _note(self, day: date | None, done: DayFile) -> None:
+        if self._done.get(day_key(day)) != done:
+            self._done[day_key(day)] = done
+            write_durably(self._manifest, self._as_json())
 
     def _as_json(self) -> str:
         columns = {column.name: column.type for column in self._table.columns.values()}
@@ -212,11 +235,22 @@ class TableExport:
         return json.dumps({**about, "columns": columns, "days": days}, indent=1)
 
 
-def _key(day: date | None) -> str:
+def is_as_noted(folder: Path, known: DayFile) -> bool:
+    """Whether a day's file is there in its size."""
+    file = folder / known.file
+    return file.is_file() and file.stat().st_size == known.bytes
+
+
+def day_key(day: date | None) -> str:
+    """The day as folders and manifests name it."""
     return day.isoformat() if day else NO_DAY
 
 
-def _read_manifest(file: Path) -> dict[str, DayFile]:
+def read_manifest(folder: Path) -> dict[str, DayFile]:
+    """The days of a table's folder as noted there; none where nothing was noted yet."""
+    file = folder / MANIFEST
+    if not file.exists():
+        return {}
     try:
         return {day: DayFile(**noted) for day, noted in json.loads(file.read_text("utf-8"))["days"].items()}
     except (ValueError, KeyError, TypeError) as error:
@@ -226,7 +260,7 @@ def _read_manifest(file: Path) -> dict[str, DayFile]:
 
 
 @contextlib.contextmanager
-def _right_to_write(folder: Path) -> Iterator[None]:
+def right_to_write(folder: Path) -> Iterator[None]:
     """One export of a folder at a time, in a folder that is empty or holds an earlier one."""
     try:
         if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists() and not _is_just_begun(folder):
@@ -249,15 +283,15 @@ def _is_just_begun(folder: Path) -> bool:
     return [path.name for path in folder.iterdir()] == [LOCK]
 
 
-def _mark(folder: Path, wish: Wish) -> None:
-    marker, coins = folder / MARKER, sorted(wish.coins)
-    if marker.exists():
-        held = json.loads(marker.read_text("utf-8"))
-        if held.get("layout") != LAYOUT or held.get("coins") != coins:
-            of = ", ".join(held.get("coins") or ["all coins"])
-            raise ExportError(f"{folder} holds an export of {of}", "ask for the same, or name another folder with --to")
-        return
-    write_durably(marker, json.dumps({"layout": LAYOUT, "coins": coins}, indent=1))
+def mark(folder: Path, what: Mapping[str, object]) -> None:
+    """Note what a folder is for. Raises `ExportError` where it is for something else."""
+    marker = folder / MARKER
+    if not marker.exists():
+        write_durably(marker, json.dumps(what, indent=1))
+    elif (held := json.loads(marker.read_text("utf-8"))) != what:
+        of = ", ".join(held.get("coins") or ["all coins"]) + (f" for {held['for']}" if "for" in held else "")
+        tables = f" ({', '.join(held['tables'])} only)" if held.get("tables") else ""
+        raise ExportError(f"{folder} holds an export of {of}{tables}", "ask for the same, or name another folder with --to")
 
 
 def _sha256(file: Path) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 from pydantic import SecretStr
 
@@ -103,10 +105,23 @@ def faulty_day(new_day: Any) -> Day:
     return made
 
 
+@pytest.fixture
+def copied(day: Day, tmp_path: Path) -> Callable[..., Path]:
+    """The published file after some statements, as another publish would leave it."""
+
+    def make(*statements: str) -> Path:
+        file = tmp_path / f"copy{len(list(tmp_path.iterdir()))}.duckdb"
+        shutil.copyfile(day.settings.published_file.resolve(), file)
+        with duckdb.connect(str(file)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        return file
+
+    return make
+
+
 def dumped(file: Path, prefix: str = "fct_") -> dict[str, list[tuple[Any, ...]]]:
     """Every published fact as ordered rows."""
-    import duckdb
-
     with duckdb.connect(str(file.resolve()), read_only=True) as connection:
         tables = [
             row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -55,21 +54,6 @@ def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
 def whole(day: Day, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Exported]]:
     folder = tmp_path_factory.mktemp("export") / "all"
     return folder, written(day.settings.published_file, folder)
-
-
-@pytest.fixture
-def copied(day: Day, tmp_path: Path) -> Callable[..., Path]:
-    """The published file after some statements, as another publish would leave it."""
-
-    def make(*statements: str) -> Path:
-        file = tmp_path / f"copy{len(list(tmp_path.iterdir()))}.duckdb"
-        shutil.copyfile(day.settings.published_file.resolve(), file)
-        with duckdb.connect(str(file)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-        return file
-
-    return make
 
 
 @pytest.mark.long
