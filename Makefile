@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
 BI := $(VENV)/bi
+SPARK := $(VENV)/spark
 # Python compiles what it imports; compiling all that is installed would take longer than the rest of it.
 LOCKED := -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps
 INSTALL := $(BIN)/python $(LOCKED)
 
-.PHONY: demo dashboard notebooks test test-long bi-test soak bench audit dev up lint docs lock clean
+.PHONY: demo dashboard notebooks test test-long bi-test spark-test soak bench audit dev up lint docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -32,6 +33,13 @@ $(BI)/.ready: $(READY) tests/bi/requirements.lock
 	@$(BI)/bin/python $(LOCKED) -r tests/bi/requirements.lock
 	@touch $@
 
+# Spark is some 500 MB, and brings a dbt of its own.
+$(SPARK)/.ready: $(READY) tests/spark/requirements.lock
+	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
+	@echo "installing Spark into $(SPARK) (some minutes the first time)"
+	@$(SPARK)/bin/python $(LOCKED) -r tests/spark/requirements.lock
+	@touch $@
+
 demo: $(READY)  ## a market day in miniature, no token needed
 	@$(BIN)/htw demo
 
@@ -50,6 +58,9 @@ test-long: $(TESTS)  ## the slow tests: services on PostgreSQL, a full disk, eve
 PICTURE ?=
 bi-test: $(TESTS) $(BI)/.ready  ## Superset over a published copy, with a chart in a browser (PICTURE=FILE keeps it)
 	HTW_BI_PICTURE=$(PICTURE) $(BIN)/python -m pytest -m bi tests/bi
+
+spark-test: $(TESTS) $(SPARK)/.ready  ## Spark over `htw export --for spark`: the ten questions, two heavy aggregates by dbt (Java 17 is needed)
+	$(BIN)/python -m pytest -m spark tests/spark
 
 soak: $(TESTS)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a month of each plan
 	$(BIN)/python -m pytest -m soak -s
@@ -80,11 +91,12 @@ docs: $(TESTS) demo  ## the pages of docs, the dbt site as one page and screensh
 	@echo "open demo/docs/static_index.html"
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-lock: $(READY)  ## the locks from pyproject.toml (what runs, what tests need beside it), and Superset's: versions and hashes, no addresses
+lock: $(READY)  ## the locks from pyproject.toml (what runs, what tests need beside it), Superset's and Spark's: versions and hashes, no addresses
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --extra build pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra dev --constraints requirements.lock pyproject.toml --output-file tests/requirements.lock
 	$(COMPILE) tests/bi/requirements.in --output-file tests/bi/requirements.lock
+	$(COMPILE) tests/spark/requirements.in --output-file tests/spark/requirements.lock
 
 clean:  ## everything but the data
 	rm -rf $(VENV) demo dbt_project/target .pytest_cache .mypy_cache .ruff_cache *.egg-info
