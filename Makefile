@@ -74,6 +74,7 @@ lint: $(TESTS)  ## ruff, mypy, sqlfluff
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 dbt_project/models dbt_project/tests
+	$(BIN)/sqlfluff lint --dialect sparksql dbt_project/spark/models
 
 audit: $(READY)  ## known vulnerabilities of what is locked; says so where the list of them cannot be reached
 	@.ci/audit $(BIN)/python
@@ -99,4 +100,4 @@ lock: $(READY)  ## the locks from pyproject.toml (what runs, what tests need bes
 	$(COMPILE) tests/spark/requirements.in --output-file tests/spark/requirements.lock
 
 clean:  ## everything but the data
-	rm -rf $(VENV) demo dbt_project/target .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) demo dbt_project/target dbt_project/spark/target .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -144,7 +144,9 @@ flows as (
         coalesce(sum(value_now_usd) filter (where was_open and is_here_now and not was_here), 0) as joined_value_usd,
         coalesce(sum(value_before_usd) filter (where is_open_now and not is_here_now), 0) as left_value_usd,
         coalesce(sum(resized_usd) filter (where is_here_now and was_here), 0) as resized_value_usd,
-        coalesce(sum(value_now_usd - value_before_usd - resized_usd) filter (where is_here_now and was_here), 0) as revalued_value_usd,
+        coalesce(
+            sum(value_now_usd - value_before_usd - resized_usd) filter (where is_here_now and was_here), 0
+        ) as revalued_value_usd,
         coalesce(sum(value_now_usd) filter (where is_here_now), 0) as gross_value_usd
     from seen
     where cohort_id is not null
