@@ -121,10 +121,12 @@ class SparkTable(TableExport):
     def run(self) -> Exported:
         """Write the days that are not there as they are now; what an export that was killed left of others goes."""
         expected = {self._place(day): day_key(day) for day in self._days()}
-        self._done = {key: done for key, done in self._done.items() if key in expected.values()}
-        for file in self._folder.rglob("*.parquet"):
-            if file not in expected:
+        for file in self._folder.rglob("*"):
+            if file.is_file() and file != self._manifest and file not in expected:
                 file.unlink()
+        if gone := self._done.keys() - set(expected.values()):
+            self._done = {key: done for key, done in self._done.items() if key not in gone}
+            write_durably(self._manifest, self._as_json())
         return super().run()
 
     def _days(self) -> list[date | None]:

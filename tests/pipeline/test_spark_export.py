@@ -21,7 +21,7 @@ import pytest
 from tests.integration.processes import REPOSITORY, command
 from tests.pipeline.conftest import Day
 from warehouse.connection import WarehouseError
-from warehouse.export import FILE, MANIFEST, NO_DAY, DayFile, Exported, TableExport, Wish, export
+from warehouse.export import FILE, MANIFEST, NO_DAY, DayFile, Exported, TableExport, Wish, export, read_manifest
 from warehouse.spark_export import CURRENT, UNFINISHED, VERSIONS_KEPT, current_version, export_for_spark, versions
 
 pytestmark = pytest.mark.long
@@ -130,6 +130,23 @@ def test_a_day_that_is_gone_from_the_source_is_in_no_later_version(day: Day, cop
     written(fewer, tmp_path / "out", BUCKETS, now=NOW + timedelta(hours=1))
     assert differing(fewer, newest(tmp_path / "out"), BUCKETS) == 0
     assert differing(day.settings.published_file, versions(tmp_path / "out")[0], BUCKETS) == 0
+
+
+def test_a_day_that_is_gone_before_the_version_is_finished_is_not_in_it(
+    day: Day, copied: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, names = tmp_path / "out", (BUCKETS, "dim_coin")
+    first = export_for_spark(day.settings.published_file, folder, Wish(names), lambda: NOW)
+    next(first)
+    first.close()
+    (folder / UNFINISHED / BUCKETS / "day=2026-03-23" / f".{FILE}.unfinished").touch()
+    fewer = copied(f"delete from marts.{BUCKETS} where snapshot_at < timestamp '2026-03-24'")
+    told = written(fewer, folder, *names)[BUCKETS]
+    table = newest(folder) / BUCKETS
+    assert (told.days_written, differing(fewer, newest(folder), BUCKETS)) == (0, 0)
+    files = {path for path in table.rglob("*") if path.is_file()}
+    assert files == {table / MANIFEST, *(table / done.file for done in read_manifest(table).values())}
+    assert {path.parent.name for path in files} == {BUCKETS, "day=2026-03-24"}
 
 
 def test_killed_at_any_time_no_half_version_is_seen_and_the_next_goes_on(
