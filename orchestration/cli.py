@@ -25,6 +25,7 @@ from orchestration.export_command import export
 from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.lake_commands import lake
+from orchestration.moving_command import migrate
 from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.quarantine_commands import quarantine
 from orchestration.reading_commands import describe, query, tables
@@ -146,6 +147,7 @@ app.command()(query)
 app.command()(tables)
 app.command()(describe)
 app.command()(export)
+app.command()(migrate)
 
 
 @app.command()

@@ -28,6 +28,8 @@ from orchestration.repairing import look_around
 from orchestration.settings import Settings
 from warehouse.connection import NETWORK_DISK_MEND, WarehouseError, moved_aside, open_reader
 from warehouse.fetches import Part
+from warehouse.lake_locks import is_made
+from warehouse.lake_upkeep import require_readable, state_of
 from warehouse.network_disks import network_type
 
 MOST_SKEW = timedelta(seconds=30)
@@ -47,6 +49,7 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield _working_file(settings.warehouse_file)
     yield from look_around(settings)
     yield _published(settings.published_file)
+    yield _guarded("lake", lambda: _lake(settings))
     yield _guarded("dbt project", lambda: _models())
     yield Finding("versions", True, f"Python {sys.version.split()[0]}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
 
@@ -129,6 +132,18 @@ def _edition(file: Path) -> str:
     with duckdb.connect(str(file.resolve()), read_only=True) as published:
         row = published.execute("select published_at from main.edition").fetchone()
     return f"{file}, of {row[0]:%Y-%m-%d %H:%M:%S} UTC" if row else str(file)
+
+
+def _lake(settings: Settings) -> str:
+    """A shared lake is tried as far as its store: a file of it is opened, if there is any."""
+    lake = settings.lake
+    if not is_made(lake):
+        return f"not there yet at {lake.catalog}; the first publish makes it"
+    state = state_of(lake)
+    if lake.is_shared:
+        require_readable(lake)
+    told = f", {len(state.publishers)} publishers" if state.publishers else ""
+    return f"{lake.catalog} answers, {state.file_count:,} files at {lake.data}{told}; last written {state.newest_snapshot_at}"
 
 
 def _models() -> str:

@@ -16,6 +16,7 @@ from orchestration.pipeline import Pipeline, is_answered
 from orchestration.planning.slots import Cadence
 from orchestration.storage_commands import tidied_lines
 from orchestration.tidying import tidy_storage
+from warehouse.lake_locks import is_made
 from warehouse.lake_upkeep import maintain
 
 HEAL = "heal"
@@ -64,7 +65,7 @@ def build_lake_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
     @dg.op(description=says)
     def maintain_files(context: dg.OpExecutionContext) -> None:
         settings = pipeline().settings
-        if settings.lake.catalog.exists():
+        if is_made(settings.lake):
             before, after = maintain(settings.lake, settings.lake_history_days)
             context.log.info(f"{before.file_count} files before, {after.file_count} now, {after.byte_count} bytes")
 

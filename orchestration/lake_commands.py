@@ -22,15 +22,20 @@ def status(as_json: Json = False) -> None:
     """Tables, files and bytes; the last publish; since when earlier states can be asked for."""
     with spoken_errors():
         from warehouse.lake_upkeep import state_of
+        from warehouse.publisher import known_publisher
 
-        place = load_offline_settings().lake
+        settings = load_offline_settings()
+        place, own = settings.lake, known_publisher(settings.vault_dir)
         state = state_of(place)
         if as_json:
-            out.print_json(json.dumps(asdict(state)))
+            out.print_json(json.dumps(asdict(state), default=str))
             return
         out.print(f"{place.catalog}: {_size(state.file_count, state.byte_count)} in {len(state.files)} tables", soft_wrap=True)
         for table in sorted(state.files, key=lambda name: -state.bytes[name]):
             out.print(f"  {table}: {_size(state.files[table], state.bytes[table])}", markup=False, soft_wrap=True)
+        for told in state.publishers:
+            mine = ", this machine" if told.publisher == own else ""
+            out.print(f"  publisher {told.publisher}{mine}: last at {told.published_at} UTC", markup=False, soft_wrap=True)
         out.print(f"last written {state.newest_snapshot_at}: {state.newest_message}", markup=False, soft_wrap=True)
         out.print(
             f"{state.snapshot_count:,} states can be asked for, since {state.oldest_snapshot_at}", markup=False, soft_wrap=True

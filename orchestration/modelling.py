@@ -221,6 +221,7 @@ def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
                     Replays(**meta["replays"]) if "replays" in meta else None,
                     Spans(**meta["spans"]) if "spans" in meta else None,
                     node["config"]["materialized"] == "view",
+                    meta.get("per_publisher", False),
                 )
             )
     return sorted(marts, key=lambda mart: mart.name)

@@ -53,6 +53,7 @@ from warehouse.ledger import Judgement, Verdict, held_states, loaded_scopes
 from warehouse.marts import Mart
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, draft_of, forget_origin, publish_file
+from warehouse.publisher import publisher_of
 from warehouse.repair import mend_records, read_whole, tidy
 from warehouse.vault import Vault
 
@@ -226,7 +227,8 @@ class Pipeline:
         self, connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], models: str
     ) -> tuple[Mapping[str, int] | None, str]:
         try:
-            return publish_lake(connection, self.settings.lake, marts, self.clock.now(), models).changes, ""
+            publisher = publisher_of(self.settings.vault_dir)
+            return publish_lake(connection, self.settings.lake, marts, self.clock.now(), models, publisher).changes, ""
         except LakeError as error:
             LOGGER.warning("%s; the next publish catches up", error)
             return None, str(error)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 from orchestration.hypertracker.datasets import BY_NAME
@@ -21,6 +22,7 @@ from orchestration.pipeline import Pipeline
 from orchestration.planning.pace import DAY
 from orchestration.tidying import begin_of_day
 from warehouse.connection import open_reader
+from warehouse.lake import Lake
 from warehouse.packing import PACKED_AFTER_DAYS
 from warehouse.plans import PlanRecord
 from warehouse.publish import VERSIONS_KEPT
@@ -193,14 +195,20 @@ def lineage(manifest: Mapping[str, Any]) -> dict[str, set[str]]:
 
 def _places(pipeline: Pipeline, vault: Mapping[tuple[str, str], Files]) -> dict[str, Files]:
     settings = pipeline.settings
-    catalog = settings.lake.catalog
     return {
         "vault": sum(vault.values(), Files()),
         "working file": files_named(settings.warehouse_file.parent, f"{settings.warehouse_file.name}*"),
         "published": files_below(settings.published_dir),
-        "lake": files_below(settings.lake.data) + files_named(catalog.parent, f"{catalog.name}*"),
+        "lake": _lake_files(settings.lake),
         "dagster": files_below(settings.dagster_home),
     }
+
+
+def _lake_files(lake: Lake) -> Files:
+    """Of what lies in a server or a store nothing is counted: it is no room of this machine."""
+    data = files_below(lake.data) if isinstance(lake.data, Path) else Files()
+    catalog = files_named(lake.catalog.parent, f"{lake.catalog.name}*") if isinstance(lake.catalog, Path) else Files()
+    return data + catalog
 
 
 def _keeping(pipeline: Pipeline, found: Storage, rates: Rates) -> tuple[Keeping, ...]:

@@ -7,11 +7,15 @@ What may differ is told by the load sequence: a build replaces whole units of ro
 what it wrote bears a higher sequence than all before. Units are compared row by row, so that a payload that says again what is
 known, as exports of two weeks do every two hours, writes nothing. Where the sequence cannot tell, days are compared by a digest
 of their rows, and those that differ row by row.
+
+Where several publishers write one table, each row names its publisher, and only that one takes it away: sequences are those of
+one working file, and tell nothing of rows that came from another. A row that another publisher has word for word is not written
+again; one of the same key with other values takes its place, so that the latest to say something is believed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -23,18 +27,36 @@ from warehouse.raw_tables import quoted
 # Slots may be judged anew by what was fetched before, so that the newest days count as touched each time.
 SEQUENCES = {"_load_seq": ">", "_fetch_seq": ">="}
 ALL_ROWS = "true"
+# Of the tables of a lake that several publishers write.
+OWNER = "_publisher"
 
 
 @dataclass(frozen=True)
 class Shape:
     """A published table and what it is made of: the rows of the working file `here`, their columns and types, the column that
-    their changes are numbered by; and the table `there`."""
+    their changes are numbered by; and the table `there`, where those of its owner alone are its own, if it has one."""
 
     mart: Mart
     columns: tuple[tuple[str, str], ...]
     sequence: str | None
     here: str
     there: str
+    owner: str = ""
+
+    @property
+    def own(self) -> str:
+        """The rows there that may be taken away."""
+        return f"(select * from {self.there} where {self.is_own})" if self.owner else self.there
+
+    @property
+    def is_own(self) -> str:
+        return f"{OWNER} = '{self.owner}'" if self.owner else ALL_ROWS
+
+    @property
+    def put(self) -> str:
+        """The beginning of a statement that puts rows there, up to where they come from."""
+        columns, values = (f", {OWNER}", f", '{self.owner}'") if self.owner else ("", "")
+        return f"insert into {self.there} ({self.listed}{columns}) select {self.listed}{values}"
 
     @property
     def listed(self) -> str:
@@ -100,11 +122,16 @@ def reached(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Progress:
     return Progress(_newest_sequence(connection, shape), count(connection, shape.here), told)
 
 
+def may_differ(shape: Shape, before: Progress | None, now: Progress) -> bool:
+    """Whether there may be anything to bring up."""
+    return before != now or _may_change_unnumbered(shape)
+
+
 def bring_up(connection: duckdb.DuckDBPyConnection, shape: Shape, before: Progress | None, now: Progress) -> int:
     """Rows written or taken away; all of the table is compared where it is not known how far it was brought before."""
     if before is None:
         return exchange_all(connection, shape).rows
-    if before == now and not _may_change_unnumbered(shape):
+    if not may_differ(shape, before, now):
         return 0
     if not shape.sequence:
         return exchange_all(connection, shape).rows
@@ -132,17 +159,18 @@ def note_progress(connection: duckdb.DuckDBPyConnection, table: str, now: Mappin
 
 @dataclass(frozen=True)
 class Exchanged:
-    """Rows taken out of the lake and put in."""
+    """Rows taken out of the lake and put in, and those `taken` from other publishers."""
 
     gone: int = 0
     fresh: int = 0
+    taken: int = 0
 
     @property
     def rows(self) -> int:
-        return self.gone + self.fresh
+        return self.gone + self.fresh + self.taken
 
     def __add__(self, other: Exchanged) -> Exchanged:
-        return Exchanged(self.gone + other.gone, self.fresh + other.fresh)
+        return Exchanged(self.gone + other.gone, self.fresh + other.fresh, self.taken + other.taken)
 
 
 def exchange_touched(connection: duckdb.DuckDBPyConnection, shape: Shape, since: int) -> Exchanged:
@@ -170,7 +198,7 @@ def _add_replayed(connection: duckdb.DuckDBPyConnection, shape: Shape, selected:
         f"where _load_seq > {since} group by {scope}",
     )
     row = connection.execute("select min(from_at)::varchar from replayed_scopes").fetchone()
-    for relation in (shape.here, shape.there) if row and row[0] else ():
+    for relation in (shape.here, shape.own) if row and row[0] else ():
         connection.execute(
             f"insert into touched_units by name select distinct {selected} from {relation} join replayed_scopes using ({scope}) "
             f"where {at} >= from_at and {at} >= timestamp '{row[0] if row else ''}'"
@@ -186,7 +214,7 @@ def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Exchang
         f"from (select {shape.listed} from {{}}) as line group by day"
     )
     rows = connection.execute(
-        f"select day from ({digests.format(shape.here)}) as here full join ({digests.format(shape.there)}) as there using (day) "
+        f"select day from ({digests.format(shape.here)}) as here full join ({digests.format(shape.own)}) as there using (day) "
         "where here.n is distinct from there.n or here.h is distinct from there.h order by day"
     ).fetchall()
     return sum((exchange(connection, shape, _between(shape, row[0], row[0])) for row in rows), Exchanged())
@@ -195,24 +223,45 @@ def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Exchang
 def exchange(connection: duckdb.DuckDBPyConnection, shape: Shape, bounds: str = ALL_ROWS, match: str = ALL_ROWS) -> Exchanged:
     """Take the rows out of the lake that the working file does not have, and put in those that it has and the lake has not."""
     where = f"where {bounds} and {match}"
-    held = _make_table(connection, "rows_there", f"select rowid as _row, {shape.listed} from {shape.there} {where}")
+    columns = f"rowid as _row, {shape.is_own} as _is_own, {shape.listed}"
+    held = _make_table(connection, "rows_there", f"select {columns} from {shape.there} {where}")
     if not held:
-        written = connection.execute(f"insert into {shape.there} select {shape.listed} from {shape.here} {where} {shape.order}")
+        written = connection.execute(f"{shape.put} from {shape.here} {where} {shape.order}")
         return Exchanged(0, _told(written))
-    same = " and ".join(f"i.{quoted(name)} is not distinct from o.{quoted(name)}" for name, _ in shape.columns)
+    same = _same(name for name, _ in shape.columns)
     wanted = _make_table(connection, "rows_here", f"select {shape.listed} from {shape.here} {where}")
-    gone = _make_table(connection, "rows_gone", f"select _row from rows_there as o anti join rows_here as i on {same}")
-    missing = f"select {shape.listed} from rows_here as i anti join rows_there as o on {same} {shape.order}"
+    gone = _make_table(
+        connection, "rows_gone", f"select _row from rows_there as o anti join rows_here as i on {same} where _is_own"
+    )
+    known = "(from rows_there where _is_own)" if shape.mart.per_publisher else "rows_there"
+    missing = f"select {shape.listed} from rows_here as i anti join {known} as o on {same} {shape.order}"
     fresh = _make_table(connection, "rows_fresh", missing)
-    if wanted != held - gone + fresh:
+    if not shape.owner and wanted != held - gone + fresh:
         # Rows that are there twice: all are exchanged.
         gone = _make_table(connection, "rows_gone", "select _row from rows_there")
         fresh = _make_table(connection, "rows_fresh", f"select * from rows_here {shape.order}")
-    if gone:
+    taken = _take_over(connection, shape) if fresh and shape.owner else 0
+    if gone or taken:
         connection.execute(f"delete from {shape.there} where {bounds} and rowid in (select _row from rows_gone)")
     if fresh:
-        connection.execute(f"insert into {shape.there} select * from rows_fresh")
-    return Exchanged(gone, fresh)
+        connection.execute(f"{shape.put} from rows_fresh")
+    return Exchanged(gone, fresh, taken)
+
+
+def _take_over(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
+    """Rows of other publishers whose keys come with other values go too."""
+    if shape.mart.per_publisher or not shape.mart.sort_by:
+        return 0
+    same = _same(shape.mart.sort_by)
+    return _told(
+        connection.execute(
+            f"insert into rows_gone select _row from rows_there as o semi join rows_fresh as i on {same} where not _is_own"
+        )
+    )
+
+
+def _same(names: Iterable[str]) -> str:
+    return " and ".join(f"i.{quoted(name)} is not distinct from o.{quoted(name)}" for name in names)
 
 
 def _digest(connection: duckdb.DuckDBPyConnection, shape: Shape) -> str:

@@ -1,10 +1,11 @@
 """The lake: every mart's permanent home, Parquet files under a catalog (a DuckLake), and how to open it.
 
-Belongs here: where a lake is, loading the extensions, attaching it, the lock of those who write it. Does not: what is written
-(`lake_publish`), its upkeep (`lake_upkeep`), reading it for a person (`query`).
+Belongs here: where a lake is, loading the extensions, attaching it. Does not: the two places of a shared one (`lake_places`), who
+may write (`lake_locks`), what is written (`lake_publish`), its upkeep (`lake_upkeep`), reading it for a person (`query`).
 
-The extensions come as packages of their own, so that nothing is ever fetched at run time. The catalog is in WAL mode: readers and
-the writer then never wait for each other.
+The extensions come as packages of their own, so that nothing is ever fetched at run time. A catalog in SQLite is in WAL mode:
+readers and the writer then never wait for each other. Passwords and keys reach DuckDB as secrets of the connection, which it
+shows to nobody and names in no error.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
-from filelock import FileLock, Timeout
 
 from warehouse.connection import WarehouseError
+from warehouse.lake_places import Bucket, Server
 
-EXTENSIONS = ("sqlite_scanner", "ducklake")
 NAME = "lake"
 BUSY_TIMEOUT_MS = 10_000
-LOCK_WAIT_S = 120.0
+# DuckLake doubles its pause between tries of a commit; what conflicts in earnest is kept apart by locks.
+RETRY_WAIT_MS = 10
 
 
 class LakeError(WarehouseError):
@@ -34,10 +35,10 @@ class LakeError(WarehouseError):
 
 @dataclass(frozen=True)
 class Lake:
-    """Where a lake is: the SQLite file of its catalog, the folder of its data."""
+    """Where a lake is: its catalog, a SQLite file or a database of a PostgreSQL server, and its data, a folder or a bucket."""
 
-    catalog: Path
-    data: Path
+    catalog: Path | Server
+    data: Path | Bucket
 
     @classmethod
     def below(cls, folder: Path | str) -> Lake:
@@ -46,62 +47,89 @@ class Lake:
         return cls(place / "catalog.sqlite", place / "data")
 
     @property
-    def lock_file(self) -> Path:
-        return self.catalog.with_name(f"{self.catalog.name}.lock")
+    def is_shared(self) -> bool:
+        """Whether several machines may publish to it."""
+        return isinstance(self.catalog, Server)
 
-
-@contextlib.contextmanager
-def lake_lock(lake: Lake, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """One writer of the lake at a time: a publish, or upkeep. Raises `LakeError` where another has it for too long."""
-    lock = FileLock(lake.lock_file, timeout=wait_s)
-    try:
-        lake.catalog.parent.mkdir(parents=True, exist_ok=True)
-        lake.data.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise LakeError(f"another process has been writing the lake for more than {wait_s:.0f} s", "wait for it") from None
-    except OSError as error:
-        raise LakeError(f"the lake at {lake.catalog} cannot be written ({error.strerror})", mend_of(lake)) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        catalog = "postgres_scanner" if isinstance(self.catalog, Server) else "sqlite_scanner"
+        return (catalog, "ducklake", *(("httpfs",) if isinstance(self.data, Bucket) else ()))
 
 
 @contextlib.contextmanager
 def attached(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, read_only: bool = False, at: datetime | None = None
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    read_only: bool = False,
+    at: datetime | None = None,
+    name: str = NAME,
 ) -> Iterator[None]:
-    """The lake as the database `lake` of a connection, made where there is none. DuckDB's errors come as `LakeError`."""
+    """The lake as a database of a connection, made where there is none. DuckDB's errors come as `LakeError`.
+
+    May be called again on the same connection after any error: a lost catalog is attached anew.
+    """
     try:
-        attach(connection, lake, read_only, at)
+        attach(connection, lake, read_only, at, name)
         try:
             yield
         finally:
-            connection.execute(f"detach {NAME}")
+            connection.execute(f"detach {name}")
     except duckdb.Error as error:
         raise LakeError(f"the lake at {lake.catalog} cannot be used ({first_line(error)})", mend_of(lake)) from error
 
 
-def attach(connection: duckdb.DuckDBPyConnection, lake: Lake, read_only: bool = False, at: datetime | None = None) -> None:
-    """Attach the lake as the database `lake`; `at` shows it as it was then."""
-    load_extensions(connection)
-    # The path is given each time, because the catalog may have been moved since it was made.
-    options = [f"data_path {literal(f'{lake.data}/')}", "override_data_path true", f"meta_busy_timeout {BUSY_TIMEOUT_MS}"]
-    options += ["read_only"] if read_only else ["meta_journal_mode 'WAL'"]
+def attach(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    read_only: bool = False,
+    at: datetime | None = None,
+    name: str = NAME,
+) -> None:
+    """Attach the lake as a database; `at` shows it as it was then."""
+    load_extensions(connection, lake.extensions)
+    _give_secrets(connection, lake, name)
+    connection.execute(f"set ducklake_retry_wait_ms = {RETRY_WAIT_MS}")
+    if isinstance(lake.catalog, Server):
+        address, options = "ducklake:postgres:", [f"meta_secret '{name}_catalog'"]
+    else:
+        address, options = f"ducklake:sqlite:{lake.catalog}", [f"meta_busy_timeout {BUSY_TIMEOUT_MS}"]
+        options += [] if read_only else ["meta_journal_mode 'WAL'"]
+    options += [f"data_path {literal(f'{lake.data}/')}"]
+    # A folder may have been moved, or be mounted elsewhere on each machine; a bucket is one for all.
+    options += ["override_data_path true"] if isinstance(lake.data, Path) else []
+    options += ["read_only"] if read_only else []
     options += [f"snapshot_time '{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"] if at else []
-    connection.execute(f"attach {literal(f'ducklake:sqlite:{lake.catalog}')} as {NAME} ({', '.join(options)})")
+    connection.execute(f"attach {literal(address)} as {name} ({', '.join(options)})")
 
 
-def load_extensions(connection: duckdb.DuckDBPyConnection) -> None:
+def _give_secrets(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> None:
+    if isinstance(server := lake.catalog, Server):
+        given = {"host": server.host, "database": server.database, "user": server.user, "password": server.password}
+        _give_secret(connection, f"{name}_catalog", "postgres", given, f"port {server.port}")
+    if isinstance(bucket := lake.data, Bucket):
+        given = {"key_id": bucket.key_id, "secret": bucket.secret, "region": bucket.region, "scope": f"{bucket.address}/"}
+        # Buckets of servers other than Amazon's are seldom names of hosts.
+        given |= {"endpoint": bucket.host, "url_style": "path"} if bucket.host else {}
+        _give_secret(connection, f"{name}_store", "s3", given, f"use_ssl {str(bucket.is_encrypted).lower()}")
+
+
+def _give_secret(connection: duckdb.DuckDBPyConnection, name: str, kind: str, given: dict[str, str], more: str) -> None:
+    listed = ", ".join([f"type {kind}", more, *(f"{key} {literal(value)}" for key, value in given.items() if value)])
+    connection.execute(f"create or replace temporary secret {name} ({listed})")
+
+
+def load_extensions(connection: duckdb.DuckDBPyConnection, names: tuple[str, ...] = ("sqlite_scanner", "ducklake")) -> None:
     """Load what the lake needs into a connection, from the installed packages; DuckDB checks their signatures."""
     connection.execute("set autoinstall_known_extensions = false")
-    for name in EXTENSIONS:
+    for name in names:
         connection.execute(f"load {literal(str(_extension_file(name)))}")
 
 
 def mend_of(lake: Lake) -> str:
-    return f"see that {lake.catalog.parent} can be written; or move it away: the next publish makes the lake again"
+    if isinstance(lake.catalog, Path):
+        return f"see that {lake.catalog.parent} can be written; or move it away: the next publish makes the lake again"
+    return "see that its PostgreSQL and its data can be reached with the HTW_LAKE settings (`htw doctor` tries), then try again"
 
 
 def literal(text: str) -> str:

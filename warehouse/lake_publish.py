@@ -1,43 +1,44 @@
 """Publishing to the lake: all marts as one transaction, which costs what changed.
 
-Belongs here: the transaction, what the lake notes about itself, making and describing its tables. Does not: telling what differs
-(`changes`), opening the lake (`lake`), the published file (`publish`).
+Belongs here: the transaction, and telling how much of it is needed. Does not: telling which rows differ (`changes`), what is
+noted (`lake_notes`), tables and words (`lake_layout`), opening the lake (`lake`), the published file (`publish`).
 
 The lake notes, in the same transaction, how far each mart was written and which working file and models it was written from. From
 another working file, by other models, or where files of its data are missing, every mart is compared or written anew as a whole.
+
+**Several publishers.** To a shared lake each machine publishes from a working file and a vault of its own. What is there is the
+union: every row names its publisher (`changes`), and every publisher has notes of its own (`lake_notes`), because its load
+sequence says nothing of the rows of others. So whatever is compared, by units since a sequence or as a whole, is compared with
+the publisher's own rows, and nothing that another put there is missed or taken away for being unknown here. Facts of one key that
+two have polled are there once, as the latest said them; what tells of polling itself (`per_publisher`) is kept for each. One
+dataset and coin should be polled by one publisher: orders that two follow are two histories, which no union makes one.
+
+Tables, columns and words are made first, alone in the lake, and no table is dropped. Then the locks of all tables that may be
+written are taken (`lake_locks`), and only then the transaction begins: it must see what those who had them before committed. A
+publisher that dies leaves nothing; what it had begun is an orphan for upkeep, and its next publish goes on from its notes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 
-from warehouse.as_of import inside, write_spans_macro
-from warehouse.changes import (
-    Shape,
-    bring_up,
-    columns_of,
-    make_progress,
-    note_progress,
-    reached,
-    read_progress,
-    shapes_of,
-)
-from warehouse.edition import write_views
-from warehouse.lake import NAME, Lake, LakeError, attached, lake_lock, literal
-from warehouse.marts import Mart, hash_of
+from warehouse.changes import Progress, Shape, bring_up, columns_of, may_differ, reached, shapes_of
+from warehouse.lake import NAME, Lake, LakeError, attached, literal
+from warehouse.lake_layout import choose_format, describe, exchange_views, lacking, make_room, make_table
+from warehouse.lake_locks import is_made, lake_lock
+from warehouse.lake_notes import Edition, Notes, is_of_many
+from warehouse.marts import Mart, hash_of, tables_of
 from warehouse.publish import fingerprint_of_content, origin_of
 from warehouse.raw_tables import quoted
 
 AUTHOR = "htw"
 SLOTS_NAMED = 12
-# Half the room that DuckDB's own defaults take; pandas, Spark and Arrow read it. Large groups of rows let values repeat.
-FILE_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2", "parquet_row_group_size": "500000"}
-EDITION = f"{NAME}.main.edition"
-PROGRESS = f"{NAME}.main.progress"
 FILES = """
     select schemas.path || tables.path || files.path
     from __ducklake_metadata_lake.ducklake_data_file as files
@@ -55,136 +56,151 @@ class LakePublished:
     changes: Mapping[str, int] | None
 
 
-@dataclass(frozen=True)
-class Edition:
-    """What the lake noted at its last publish."""
-
-    fingerprint: str = ""
-    basis: str = ""
-    described: str = ""
-    fetch_seq: int = 0
-
-
 def publish_lake(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequence[Mart], now: datetime, models: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    marts: Sequence[Mart],
+    now: datetime,
+    models: str = "",
+    publisher: str = "",
 ) -> LakePublished:
-    """Bring all marts of the lake to what the open working file holds, in one transaction.
+    """Bring all marts of the lake to what the open working file holds, in one transaction; of a lake that several publish to,
+    the rows of this `publisher`.
 
     Readers see the state before until it is committed. May be called again at any time: what was not written comes with the
     next call. Raises `LakeError`, with nothing changed, where the lake cannot be written.
     """
     basis, fingerprint = f"{origin_of(connection)}/{models}", fingerprint_of_content(connection, marts, models)
+    new = Edition(fingerprint, basis, hash_of(marts), _newest_fetch(connection))
+    if lake.is_shared and not publisher:
+        raise LakeError("rows of a shared lake are published under a name, and there is none")
+    if lake.is_shared:
+        return LakePublished(_publish_among_many(connection, lake, marts, new, now, publisher))
     with lake_lock(lake), attached(connection, lake):
-        known = _edition(connection)
+        if is_of_many(connection, lake):
+            return LakePublished(_write_own(connection, lake, marts, new, now, publisher))
+        notes = Notes(connection)
+        known = notes.edition()
         has_lost_files = _has_lost_files(connection, lake)
         if known.fingerprint == fingerprint and not has_lost_files:
             return LakePublished(None)
-        new = Edition(fingerprint, basis, hash_of(marts), _newest_fetch(connection))
-        connection.execute("begin")
-        try:
-            changes = _write(connection, marts, known, new, has_lost_files)
-            _note(connection, new, now)
-            message = literal(_message(connection, known.fetch_seq))
-            connection.execute(f"call {NAME}.set_commit_message({literal(AUTHOR)}, {message})")
-            connection.execute("commit")
-        except BaseException:
-            _roll_back(connection)
-            raise
+        with _committed(connection, known):
+            changes = _write_all(connection, marts, known, new, notes, has_lost_files)
+            notes.write(new, now)
     return LakePublished(changes)
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], known: Edition, new: Edition, has_lost_files: bool
-) -> dict[str, int]:
-    _make_own_tables(connection)
-    if known.described != new.described:
-        _choose_format(connection)
+def _publish_among_many(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequence[Mart], new: Edition, now: datetime, owner: str
+) -> dict[str, int] | None:
+    if not is_made(lake):
+        # Two that make one catalog at once would both fail.
+        with lake_lock(lake), attached(connection, lake):
+            pass
+    with attached(connection, lake):
+        return _write_own(connection, lake, marts, new, now, owner)
+
+
+def _write_own(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequence[Mart], new: Edition, now: datetime, owner: str
+) -> dict[str, int] | None:
+    """Bring the rows of one publisher up; None where nothing has changed."""
+    notes = Notes(connection, owner)
+    known = notes.edition()
+    if known.fingerprint == new.fingerprint:
+        return None
+    shapes = [replace(shape, owner=owner) for shape in shapes_of(connection, marts, NAME)]
     there = columns_of(connection, literal(NAME))
-    for name in there:
-        # Dropping a table does not read it, so that this also clears away what lost its files.
-        if has_lost_files or name not in {mart.name for mart in marts}:
-            connection.execute(f"drop table {NAME}.marts.{quoted(name)}")
-    progress, now, changes = read_progress(connection, PROGRESS), {}, {}
-    for shape in shapes_of(connection, marts, NAME):
-        name = shape.mart.name
-        is_made = has_lost_files or there.get(name) != shape.columns
-        if is_made:
-            _make(connection, shape)
-        if is_made or known.described != new.described:
-            _describe(connection, shape)
-        now[name] = reached(connection, shape)
-        is_other = is_made or known.basis != new.basis
-        changes[name] = bring_up(connection, shape, None if is_other else progress.get(name), now[name])
-    if known.described != new.described or known.basis != new.basis:
-        _exchange_views(connection, marts)
-    if progress != now:
-        note_progress(connection, PROGRESS, now)
+    is_ready = known.described == new.described and not any(_is_lacking(shape, there) for shape in shapes)
+    if not is_ready:
+        with _locked(lake), _committed(connection, known):
+            _lay_out(connection, shapes, marts, known.described != new.described)
+            notes.make()
+    before = notes.progress() if known.basis == new.basis else {}
+    after = {shape.mart.name: reached(connection, shape) for shape in shapes}
+    steps = [(shape, before.get(shape.mart.name), after[shape.mart.name]) for shape in shapes]
+    needed = {step[0].mart.name: step for step in steps if may_differ(*step)}
+    with _locked(lake, [*needed, *notes.tables]), _committed(connection, known):
+        changes = {name: bring_up(connection, *step) for name, step in needed.items()}
+        notes.write_progress(after)
+        notes.write(new, now)
     return changes
 
 
-def _exchange_views(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> None:
-    wanted = {mart.name for mart in marts if mart.is_view}
-    found = connection.execute(
-        f"select view_name from duckdb_views() where (database_name, schema_name) = ({literal(NAME)}, 'marts')"
-    ).fetchall()
-    for (name,) in found:
-        if name not in wanted:
-            connection.execute(f"drop view {NAME}.marts.{quoted(name)}")
-    write_views(connection, NAME, marts)
+def _locked(lake: Lake, tables: Collection[str] | None = None) -> contextlib.AbstractContextManager[None]:
+    """Of a local lake whoever attached it has the lock already."""
+    return lake_lock(lake, tables=tables) if lake.is_shared else contextlib.nullcontext()
 
 
-def _make(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
-    connection.execute(f"drop table if exists {shape.there}")
-    connection.execute(f"create table {shape.there} ({', '.join(f'{quoted(column)} {kind}' for column, kind in shape.columns)})")
-    if shape.mart.partition_by:
-        at = quoted(shape.mart.partition_by)
-        connection.execute(f"alter table {shape.there} set partitioned by (year({at}), month({at}), day({at}))")
+def _is_lacking(shape: Shape, there: Mapping[str, tuple[tuple[str, str], ...]]) -> bool:
+    return shape.mart.name not in there or bool(lacking(shape, there[shape.mart.name]))
 
 
-def _choose_format(connection: duckdb.DuckDBPyConnection) -> None:
-    for option, value in FILE_OPTIONS.items():
-        connection.execute(f"call {NAME}.set_option({literal(option)}, {literal(value)})")
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
-    if shape.kept_by:
-        connection.execute(f"alter table {shape.there} set sorted by ({shape.kept_by})")
-    connection.execute(f"comment on table {shape.there} is {_text(shape.mart.description)}")
-    if shape.mart.spans:
-        with inside(connection, NAME):
-            write_spans_macro(connection, shape.mart.name, shape.mart.spans)
-    for name, _ in shape.columns:
-        if description := shape.mart.columns.get(name):
-            connection.execute(f"comment on column {shape.there}.{quoted(name)} is {_text(description)}")
-
-
-def _make_own_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def _lay_out(connection: duckdb.DuckDBPyConnection, shapes: Sequence[Shape], marts: Sequence[Mart], is_other: bool) -> None:
+    """Make what lacks; another publisher may have done so while the lock was waited for."""
     connection.execute(f"create schema if not exists {NAME}.marts")
-    connection.execute(
-        f"create table if not exists {EDITION} "
-        "(published_at timestamp, fingerprint varchar, basis varchar, described varchar, fetch_seq bigint)"
-    )
-    make_progress(connection, PROGRESS)
+    there = columns_of(connection, literal(NAME))
+    if not there:
+        choose_format(connection)
+    for shape in shapes:
+        if make_room(connection, shape, there.get(shape.mart.name)) or is_other:
+            describe(connection, shape)
+    if is_other:
+        exchange_views(connection, marts)
 
 
-def _note(connection: duckdb.DuckDBPyConnection, new: Edition, now: datetime) -> None:
-    connection.execute(f"delete from {EDITION}")
-    connection.execute(
-        f"insert into {EDITION} values ($1, $2, $3, $4, $5)",
-        [now.replace(tzinfo=None), new.fingerprint, new.basis, new.described, new.fetch_seq],
-    )
+def _write_all(
+    connection: duckdb.DuckDBPyConnection,
+    marts: Sequence[Mart],
+    known: Edition,
+    new: Edition,
+    notes: Notes,
+    has_lost_files: bool,
+) -> dict[str, int]:
+    notes.make()
+    is_other = known.described != new.described
+    if is_other:
+        choose_format(connection)
+    there = columns_of(connection, literal(NAME))
+    for name in there:
+        # Dropping a table does not read it, so that this also clears away what lost its files.
+        if has_lost_files or name not in {mart.name for mart in tables_of(marts)}:
+            connection.execute(f"drop table {NAME}.marts.{quoted(name)}")
+    progress, now, changes = notes.progress(), dict[str, Progress](), {}
+    for shape in shapes_of(connection, marts, NAME):
+        name = shape.mart.name
+        is_made_now = has_lost_files or there.get(name) != shape.columns
+        if is_made_now:
+            make_table(connection, shape)
+        if is_made_now or is_other:
+            describe(connection, shape)
+        now[name] = reached(connection, shape)
+        is_known = not is_made_now and known.basis == new.basis
+        changes[name] = bring_up(connection, shape, progress.get(name) if is_known else None, now[name])
+    if is_other or known.basis != new.basis:
+        exchange_views(connection, marts)
+    if progress != now:
+        notes.write_progress(now)
+    return changes
 
 
-def _edition(connection: duckdb.DuckDBPyConnection) -> Edition:
-    has_one = f"select 1 from __ducklake_metadata_{NAME}.ducklake_table where table_name = 'edition' and end_snapshot is null"
-    if not connection.execute(has_one).fetchone():
-        return Edition()
-    row = connection.execute(f"select fingerprint, basis, described, fetch_seq from {EDITION}").fetchone()
-    return Edition(*row) if row else Edition()
+@contextlib.contextmanager
+def _committed(connection: duckdb.DuckDBPyConnection, known: Edition) -> Iterator[None]:
+    """One transaction, whose message names the slots that came since the publish before; taken back after any error."""
+    connection.execute("begin")
+    try:
+        yield
+        message = literal(_message(connection, known.fetch_seq))
+        connection.execute(f"call {NAME}.set_commit_message({literal(AUTHOR)}, {message})")
+        connection.execute("commit")
+    except BaseException:
+        _roll_back(connection)
+        raise
 
 
 def _has_lost_files(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
     """Whether the catalog names files that are not there, as where only the folder of the data was lost."""
+    assert isinstance(lake.data, Path)
     return not all((lake.data / row[0]).exists() for row in connection.execute(FILES).fetchall())
 
 
@@ -210,7 +226,3 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("rollback")
     except duckdb.Error as error:
         raise LakeError(f"what was begun in the lake could not be taken back ({error})") from error
-
-
-def _text(description: str) -> str:
-    return literal(" ".join(description.split()))

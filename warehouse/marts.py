@@ -28,9 +28,10 @@ class Replays:
 class Mart:
     """One table to publish: its description, that of its columns, the columns its rows are sorted by, the versions behind it.
 
-    A build replaces rows of a unit together; none where it makes the whole table each time. The lake keeps rows apart by the
-    day of `partition_by`, and sorted by `kept_by` where that is named: the order in which they take least room. The file leaves
-    out those whose `hot_by` is before the hot window (none is now). A view is published as a view, over published tables.
+    `sort_by` is its key as well. A build replaces rows of a unit together; none where it makes the whole table each time. The
+    lake keeps rows apart by the day of `partition_by`, and sorted by `kept_by` where that is named: the order in which they take
+    least room. The file leaves out those whose `hot_by` is before the hot window (none is now). A view is published as a view,
+    over published tables. What is kept `per_publisher` tells of who polls: of a key a shared lake has its row of each publisher.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Mart:
     replays: Replays | None = None
     spans: Spans | None = None
     is_view: bool = False
+    per_publisher: bool = False
 
     @property
     def is_fact(self) -> bool:

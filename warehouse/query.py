@@ -21,6 +21,7 @@ import duckdb
 from warehouse.connection import WarehouseError
 from warehouse.finding import find_published
 from warehouse.lake import NAME, Lake, LakeError, attach, first_line, literal
+from warehouse.lake_locks import is_made
 from warehouse.names import nearest
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ PUBLISHED = "published"
 ROWS_AT_ONCE = 10_000
 UNKNOWN_COLUMN = "Referenced column"
 UNREADABLE_MEND = "name another by HTW_PUBLISHED, or publish anew with `htw rebuild`"
-# These end the process where files are out of reach, follow addresses in memory, or run SQL that this pattern cannot see.
+# These end the process where files are out of reach, follow addresses in memory, or run SQL that this pattern cannot see, here or
+# in the database of a catalog.
 UNSAFE = re.compile(
     r"(?i)\b(enable_logging|enable_profiling|arrow_scan|arrow_scan_dumb|pandas_scan|python_map_function|"
-    r"json_execute_serialized_sql|query)\b(?=\W*\()"
+    r"json_execute_serialized_sql|query|postgres_\w+)\b(?=\W*\()"
 )
 
 
@@ -85,7 +87,7 @@ def _open_file(file: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _open_lake(lake: Lake, at: datetime | None) -> duckdb.DuckDBPyConnection:
-    if not lake.catalog.exists():
+    if not is_made(lake):
         raise WarehouseError(f"there is no lake at {lake.catalog} yet; run `htw poll` (or `htw demo`)")
     connection = duckdb.connect()
     try:
@@ -95,8 +97,9 @@ def _open_lake(lake: Lake, at: datetime | None) -> duckdb.DuckDBPyConnection:
         connection.close()
         raise LakeError(f"the lake at {lake.catalog} cannot be read ({first_line(error)})", "run `htw lake status`") from error
     connection.execute(f"set allowed_directories = [{literal(f'{lake.data}/')}]")
-    # SQLite keeps its log beside the catalog.
-    connection.execute(f"set allowed_paths = [{', '.join(literal(f'{lake.catalog}{end}') for end in ('', '-wal', '-shm'))}]")
+    if isinstance(lake.catalog, Path):
+        # SQLite keeps its log beside the catalog.
+        _allow(connection, *(f"{lake.catalog}{end}" for end in ("", "-wal", "-shm")))
     return connection
 
 
@@ -105,12 +108,17 @@ def _confined(connection: duckdb.DuckDBPyConnection, target: Path | None = None)
     connection.execute("set timezone = 'UTC'")
     connection.execute("set enable_progress_bar = false")
     if target is not None:
-        row = connection.execute("select current_setting('allowed_paths')").fetchone()
-        connection.execute(f"set allowed_paths = [{', '.join(map(literal, [*(row[0] if row else ()), str(target)]))}]")
+        _allow(connection, str(target))
     connection.execute("set enable_external_access = false")
     connection.execute("set python_enable_replacements = false")
     connection.execute("set lock_configuration = true")
     return connection
+
+
+def _allow(connection: duckdb.DuckDBPyConnection, *paths: str) -> None:
+    """Paths that stay within reach, beside those that do already."""
+    row = connection.execute("select current_setting('allowed_paths')").fetchone()
+    connection.execute(f"set allowed_paths = [{', '.join(map(literal, [*(row[0] if row else ()), *paths]))}]")
 
 
 def query(source: Source, sql: str, at: datetime | None = None) -> pd.DataFrame:

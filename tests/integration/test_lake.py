@@ -21,7 +21,8 @@ from tests.integration.processes import python_process
 from tests.lakes import differences
 from warehouse.as_of import Spans
 from warehouse.connection import WarehouseError, connect
-from warehouse.lake import Lake, LakeError, attached, lake_lock, load_extensions
+from warehouse.lake import Lake, LakeError, attached, load_extensions
+from warehouse.lake_locks import lake_lock
 from warehouse.lake_publish import publish_lake
 from warehouse.lake_upkeep import REMOVED_AFTER_DAYS, maintain, state_of
 from warehouse.marts import Mart, Replays
