@@ -34,8 +34,11 @@ pytestmark = pytest.mark.long
 NOON = datetime(2026, 3, 24, 12, tzinfo=UTC)
 MARTS = (SNAPSHOTS, VERSIONS, replace(SLOTS, per_publisher=True), WHOLE)
 ANNA, BERT = "a" * 12, "b" * 12
-WRITERS, ROUNDS = 4, 6
+WRITERS, ROUNDS = 2, 2
+# The store is in this process: who asks without a pause leaves it none of its time.
+PAUSE_S = 1.0
 WRITER = """
+    print("ready", flush=True)
     import sys
     from datetime import UTC, datetime
     from pathlib import Path
@@ -43,7 +46,6 @@ WRITER = """
     from tests.stores import shared_lake
     folder, number, rounds, port, database, endpoint = sys.argv[1:7]
     publisher = Publisher(Path(folder), f"{int(number):012x}", shared_lake(int(port), database, endpoint))
-    print("ready", flush=True)
     for turn in range(int(rounds)):
         publisher.load(
             f"insert into marts.fct_snapshots select '2026-04-01'::timestamp + to_hours({turn}), 'COIN{number}', range, $seq "
@@ -53,6 +55,7 @@ WRITER = """
     print("done", flush=True)
 """
 BIG_WRITER = """
+    print("ready", flush=True)
     import sys
     from pathlib import Path
     from tests.integration.test_shared_lake import BIG_LOAD, Publisher
@@ -249,6 +252,7 @@ def test_publishers_readers_and_upkeep_at_once_meet_no_conflict_and_nothing_is_l
             while not is_over.is_set():
                 try:
                     work()
+                    is_over.wait(PAUSE_S)
                 except Exception as error:
                     found.append(f"{error!r}")
                     return
@@ -270,8 +274,8 @@ def test_publishers_readers_and_upkeep_at_once_meet_no_conflict_and_nothing_is_l
         writers = [
             stack.enter_context(python_process(WRITER, tmp_path, number, ROUNDS, *where)) for number in range(1, WRITERS + 1)
         ]
+        stack.callback(is_over.set)
         said = [writer.communicate(timeout=300)[0] for writer in writers]
-    is_over.set()
     for thread in others:
         thread.join()
     assert said == ["done\n"] * WRITERS
