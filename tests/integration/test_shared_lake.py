@@ -55,7 +55,6 @@ WRITER = """
     print("done", flush=True)
 """
 BIG_WRITER = """
-    print("ready", flush=True)
     import sys
     from pathlib import Path
     from tests.integration.test_shared_lake import BIG_LOAD, Publisher
