@@ -77,7 +77,9 @@ def _asked_by_the_command(settings: Settings, folder: Path, shared: dict[str, st
     htw = Htw(settings.api_url, "any", settings.data_dir)
     told = htw("lake", "status", **shared)
     assert (told.returncode, told.stdout.count("publisher "), told.stdout.count(", this machine")) == (0, 2, 1), told.stderr
-    asked = htw("query", "--lake", "--format", "csv", "select count(distinct coin) as coin_count from fct_open_positions", **shared)
+    asked = htw(
+        "query", "--lake", "--format", "csv", "select count(distinct coin) as coin_count from fct_open_positions", **shared
+    )
     assert asked.stdout.split() == ["coin_count", "2"], asked.stderr
     moved = htw("migrate", "settings", "sqlite:" + str(folder / "moved" / "catalog.sqlite"), **shared)
     assert moved.returncode == 0, moved.stderr
