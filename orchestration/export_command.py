@@ -18,7 +18,8 @@ from rich.markup import escape
 
 from orchestration.console import InLake, Json, err, out, spoken_errors
 from orchestration.reading_commands import known_tables, source_of
-from orchestration.settings import SettingsError, coin_names, load_offline_settings
+from orchestration.setting_texts import coin_names
+from orchestration.settings import SettingsError, load_offline_settings
 
 if TYPE_CHECKING:
     from warehouse.export import Exported, Wish

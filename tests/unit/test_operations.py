@@ -14,7 +14,7 @@ from orchestration.settings import Settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
 COMMANDS = sorted(set(re.findall(r"(?:^|`)htw ([a-z]+(?: [a-z]+)?)", TEXT, re.MULTILINE)))
-SETTINGS = sorted(set(re.findall(r"HTW_[A-Z]+(?:_[A-Z]+)*", TEXT)))
+SETTINGS = sorted(set(re.findall(r"HTW_[A-Z0-9]+(?:_[A-Z0-9]+)*", TEXT)))
 
 
 def test_every_alert_has_its_section() -> None:
