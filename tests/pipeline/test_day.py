@@ -140,6 +140,7 @@ def test_rebuilding_from_the_vault_gives_the_same_facts(day: Day) -> None:
     assert dumped(day.settings.published_file) == before
 
 
+@pytest.mark.long
 def test_any_order_of_payloads_gives_the_same_facts(day: Day, new_day: object) -> None:
     from dataclasses import replace
 

@@ -338,6 +338,7 @@ def facts(pipeline: Pipeline) -> dict[str, list[str]]:
     return {name: sorted(map(str, found)) for name, found in tables.items()}
 
 
+@pytest.mark.long
 def test_changes_that_come_out_of_order_over_three_builds_give_the_same_facts(drifting: Day) -> None:
     settings = drifting.settings.model_copy(update={"data_dir": drifting.settings.data_dir / "parts"})
     pipeline = Pipeline(settings, drifting.clock)
