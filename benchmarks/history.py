@@ -41,7 +41,8 @@ GIVEN = {
     "scope": "'C' || coin_number", "slot": "moment", "verdict": "if(hash(coin_number, moment) % 200 = 0, 'failed', 'loaded')",
     "reason": "''", "mend": "''", "has_arrived": "hash(coin_number, moment) % 200 <> 0",
     "is_missing": "hash(coin_number, moment) % 200 = 0",
-    "recoverable_until": "null", "cost_to_fix": "null", "_fetch_seq": "1", "attempts": "1", "requests_spent": "1",
+    "recoverable_until": "null", "cost_to_fix": "null", "attempts": "1", "requests_spent": "1",
+    "_fetch_seq": "epoch(moment)::bigint // 900",
 }  # fmt: skip
 BANDS = "[-100, -50, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50, 100]"
 TIMES = "(select unnest(generate_series(timestamp '{since}', timestamp '{until}', interval {step})) as moment)"
@@ -132,12 +133,14 @@ def _write_cohorts(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def append_tick(connection: duckdb.DuckDBPyConnection, size: Size, at: datetime, load_seq: int) -> None:
-    """One more instant of every mart, as loaded under a sequence of its own."""
+    """One more instant of every mart, as loaded under a sequence of its own; coverage is judged anew a day at a time."""
+    newest = f"{SEQUENCES_FROM + load_seq}"
     for table in TABLES:
         columns = columns_of(table.name)
-        given = {**GIVEN, **table.values, "_load_seq": f"{SEQUENCES_FROM + load_seq}"}
+        given = {**GIVEN, **table.values, "_load_seq": newest, "_fetch_seq": newest}
         values = ", ".join(given.get(name, BY_TYPE.get(kind, "null")) for name, kind in columns.items())
         connection.execute(f"insert into marts.{table.name} select {values} from {_source(table, size, (at, at))}")
+    connection.execute(f"update marts.fct_slot_coverage set _fetch_seq = {newest} where slot >= date_trunc('day', $1)", [at])
     connection.execute(
         "insert into ops.payloads by name select $1 as payload_id, $2 as load_seq, 'coins' as dataset", [f"p{load_seq}", load_seq]
     )

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from benchmarks.lines import Line
 from benchmarks.measuring import Check, Finding, Size
+from benchmarks.why import WHY
 
 PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dagster", "httpx", "pandas")
 QUICK_WORDS = "**Of the quick size, which only shows that the harness runs: no figure here counts.**"
@@ -64,8 +65,10 @@ def _section(line: Line, finding: Finding | Exception, took: float) -> list[str]
     if isinstance(finding, Exception):
         return [title, "", f"It ended with: {_words(finding)}", ""]
     figures = [f"- {check.what}: {_figure(check, False)}, {_verdict([check])}" for check in finding.checks]
+    missed = any(check.value is not None and not check.is_met for check in finding.checks)
+    why = [f"- why: {' '.join(WHY[line.number].split())}"] if missed and line.number in WHY else []
     notes = [f"- {note}" if not note.startswith(" ") else f"  - {note.strip()}" for note in finding.notes]
-    return [title, "", *figures, *notes, f"- measured in {took:.0f} s", ""]
+    return [title, "", *figures, *notes, *why, f"- measured in {took:.0f} s", ""]
 
 
 def _figure(check: Check, with_what: bool = True) -> str:

@@ -48,7 +48,7 @@ class Draft:
 
 
 def draft_of(folder: Path) -> Draft | None:
-    """Copy the newest version, to be done before the writer is asked to wait; None where there is none, or no room."""
+    """Copy the newest version durably, before the writer is asked to wait; None where there is none, or no room."""
     stable = folder / STABLE_NAME
     if not stable.exists():
         return None
@@ -56,6 +56,7 @@ def draft_of(folder: Path) -> Draft | None:
     draft = Draft(folder / f"hypertracker-{os.getpid()}.unfinished", newest)
     try:
         shutil.copyfile(newest, draft.path)
+        _sync(draft.path)
     except OSError:
         # The writing that follows says what is wrong, or does without.
         draft.path.unlink(missing_ok=True)
