@@ -23,13 +23,13 @@ from warehouse.raw_tables import quoted
 END = datetime(2026, 6, 22, tzinfo=UTC)
 POSITIONS = "fct_open_positions"
 SEQUENCES_FROM = 10_000_000
+COIN = "C"
 BY_TYPE = {
     "double": "round(random() * 1e6, 2)", "bigint": "(random() * 1000)::bigint", "integer": "(random() * 1000)::integer",
     "boolean": "true", "timestamp": "moment + interval 40 second", "varchar": "'payload'",
 }  # fmt: skip
 GIVEN = {
     "snapshot_at": "moment", "known_at": "moment + interval 40 second", "snapshot_at_basis": "'state'",
-    "coin": "'C' || coin_number",
     "payload_id": "md5(coin_number || moment::varchar)", "_load_seq": "epoch(moment)::bigint // 900", "dataset": "dataset",
     "axis": "if(cohort in (1, 2, 3, 4, 5, 6, 7, 16), 'size', 'pnl')", "cohort_id": "cohort", "size_bucket_id": "bucket",
     "bin_index": "bin", "price_from": "100.0 + bin", "price_to": "101.0 + bin", "mid_price": "137.25",
@@ -38,7 +38,7 @@ GIVEN = {
     "opened_at": "if(number % 97 = 0, moment - interval 3 hour, timestamp '2026-03-01')", "long_fraction": "random()",
     "size_cohort_id": "1 + number % 7", "pnl_cohort_id": "8 + number % 8", "is_on_grid": "true",
     "price_band_from_pct": "bands[band]", "price_band_to_pct": "bands[band + 1]", "order_type": "'Limit'",
-    "scope": "'C' || coin_number", "slot": "moment", "verdict": "if(hash(coin_number, moment) % 200 = 0, 'failed', 'loaded')",
+    "slot": "moment", "verdict": "if(hash(coin_number, moment) % 200 = 0, 'failed', 'loaded')",
     "reason": "''", "mend": "''", "has_arrived": "hash(coin_number, moment) % 200 <> 0",
     "is_missing": "hash(coin_number, moment) % 200 = 0",
     "recoverable_until": "null", "cost_to_fix": "null", "attempts": "1", "requests_spent": "1",
@@ -77,12 +77,13 @@ TABLES = (
 )  # fmt: skip
 
 
-def write_history(connection: duckdb.DuckDBPyConnection, size: Size) -> dict[str, int]:
-    """Fill the schema `marts`; the number of rows by table. The connection's file has none of these tables yet."""
+def write_history(connection: duckdb.DuckDBPyConnection, size: Size, coins: str = COIN) -> dict[str, int]:
+    """Fill the schema `marts`; the number of rows by table. The connection's file has none of these tables yet. The names of
+    `coins` begin so."""
     connection.execute("create schema if not exists marts")
     connection.execute("set preserve_insertion_order = true")
     _write_cohorts(connection)
-    return {table.name: _write(connection, table, size) for table in TABLES}
+    return {table.name: _write(connection, table, size, coins) for table in TABLES}
 
 
 def columns_of(mart: str) -> dict[str, str]:
@@ -91,11 +92,11 @@ def columns_of(mart: str) -> dict[str, str]:
     return {name: column["data_type"].lower() for name, column in node["columns"].items()}
 
 
-def _write(connection: duckdb.DuckDBPyConnection, table: Table, size: Size) -> int:
+def _write(connection: duckdb.DuckDBPyConnection, table: Table, size: Size, coins: str) -> int:
     columns = columns_of(table.name)
     definition = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
     connection.execute(f"create table marts.{table.name} ({definition})")
-    given = {**GIVEN, **table.values}
+    given = {**GIVEN, **_named(coins), **table.values}
     values = ", ".join(given.get(name, BY_TYPE.get(kind, "null")) for name, kind in columns.items())
     # In the order in which ticks append: by time, then coin.
     row = connection.execute(f"insert into marts.{table.name} select {values} from {_source(table, size)}").fetchone()
@@ -132,12 +133,16 @@ def _write_cohorts(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"insert into marts.dim_cohort select {values} from {COHORTS}")
 
 
-def append_tick(connection: duckdb.DuckDBPyConnection, size: Size, at: datetime, load_seq: int) -> None:
+def _named(coins: str) -> dict[str, str]:
+    return dict.fromkeys(("coin", "scope"), f"'{coins}' || coin_number")
+
+
+def append_tick(connection: duckdb.DuckDBPyConnection, size: Size, at: datetime, load_seq: int, coins: str = COIN) -> None:
     """One more instant of every mart, as loaded under a sequence of its own; coverage is judged anew a day at a time."""
     newest = f"{SEQUENCES_FROM + load_seq}"
     for table in TABLES:
         columns = columns_of(table.name)
-        given = {**GIVEN, **table.values, "_load_seq": newest, "_fetch_seq": newest}
+        given = {**GIVEN, **_named(coins), **table.values, "_load_seq": newest, "_fetch_seq": newest}
         values = ", ".join(given.get(name, BY_TYPE.get(kind, "null")) for name, kind in columns.items())
         connection.execute(f"insert into marts.{table.name} select {values} from {_source(table, size, (at, at))}")
     connection.execute(f"update marts.fct_slot_coverage set _fetch_seq = {newest} where slot >= date_trunc('day', $1)", [at])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import dagster_cost, growth, loading, polling, publishing, queries, storage, ticks
+from benchmarks import dagster_cost, growth, loading, polling, publishing, queries, shared_lake, storage, ticks
 from benchmarks.measuring import Finding, Size
 
 
@@ -44,4 +44,6 @@ LINES = (
     Line(16, "publish, file", "plain copy of the file", "<= 4x; the writer waits <= 2 s", publishing.publish_of_a_file),
     Line(17, "publish, lake", "the same rows to plain Parquet", "<= 2x; flat; readers see no error",
          publishing.publish_to_the_lake),
+    Line(18, "1, 2 and 4 writers of one shared lake", "a published file, a lake of one machine", "-",
+         shared_lake.writers_of_a_lake),
 )  # fmt: skip

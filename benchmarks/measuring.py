@@ -71,6 +71,10 @@ class Check:
     why_not: str = ""
 
     @property
+    def is_bounded(self) -> bool:
+        return (self.most, self.least) != (None, None)
+
+    @property
     def is_met(self) -> bool:
         if self.value is None:
             return False

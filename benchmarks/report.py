@@ -17,7 +17,7 @@ from benchmarks.why import WHY
 PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dagster", "httpx", "pandas")
 QUICK_WORDS = "**Of the quick size, which only shows that the harness runs: no figure here counts.**"
 MET, MISSED, NOT_TAKEN = "met", "**missed**", "not taken"
-DIGITS = {"x": 2, "s": 1, "MiB": 0, "B": 1, "%": 1, "ms": 1, "errors": 0}
+DIGITS = {"x": 2, "s": 1, "MiB": 0, "B": 1, "%": 1, "ms": 1, "errors": 0, "ticks a minute": 1}
 
 
 def page(
@@ -48,15 +48,17 @@ def _load() -> str:
 def _row(line: Line, finding: Finding | Exception) -> str:
     if isinstance(finding, Exception):
         return f"| {line.number} | {line.what} | {line.against} | {line.must} | {_words(finding)} | {NOT_TAKEN} |"
-    bounded = [check for check in finding.checks if (check.most, check.least) != (None, None)]
+    bounded = [check for check in finding.checks if check.is_bounded]
     worst = bounded if len(bounded) <= 4 else sorted(bounded, key=lambda check: check.value or 0.0)[-1:]
-    figures = "; ".join(_figure(check) for check in worst)
-    return f"| {line.number} | {line.what} | {line.against} | {line.must} | {figures} | {_verdict(bounded)} |"
+    figures = "; ".join(_figure(check) for check in worst or finding.checks)
+    return f"| {line.number} | {line.what} | {line.against} | {line.must} | {figures} | {_verdict(bounded or finding.checks)} |"
 
 
 def _verdict(checks: Sequence[Check]) -> str:
     if any(check.value is None for check in checks):
         return NOT_TAKEN
+    if not any(check.is_bounded for check in checks):
+        return ""
     return MET if all(check.is_met for check in checks) else MISSED
 
 
@@ -64,11 +66,15 @@ def _section(line: Line, finding: Finding | Exception, took: float) -> list[str]
     title = f"### {line.number}. {line.what}"
     if isinstance(finding, Exception):
         return [title, "", f"It ended with: {_words(finding)}", ""]
-    figures = [f"- {check.what}: {_figure(check, False)}, {_verdict([check])}" for check in finding.checks]
+    figures = [f"- {check.what}: {_figure(check, False)}" + _after_comma(_verdict([check])) for check in finding.checks]
     missed = any(check.value is not None and not check.is_met for check in finding.checks)
     why = [f"- why: {' '.join(WHY[line.number].split())}"] if missed and line.number in WHY else []
     notes = [f"- {note}" if not note.startswith(" ") else f"  - {note.strip()}" for note in finding.notes]
     return [title, "", *figures, *notes, *why, f"- measured in {took:.0f} s", ""]
+
+
+def _after_comma(word: str) -> str:
+    return f", {word}" if word else ""
 
 
 def _figure(check: Check, with_what: bool = True) -> str:

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 
 from orchestration.setting_texts import SettingsError, local_path, read_secret, scheme_and_path
 from warehouse.lake import Lake
-from warehouse.lake_places import DEFAULT_REGION, Server, is_postgres, parse_bucket, parse_server
+from warehouse.lake_places import DEFAULT_REGION, Bucket, Server, is_postgres, parse_bucket, parse_server
 
 
 class LakeSettings(BaseSettings):
@@ -96,11 +96,14 @@ class LakeSettings(BaseSettings):
         else:
             catalog = local_path(url) or usual.catalog
         if data and scheme_and_path(data)[0] == "s3":
-            secret = self._secret("lake_s3_secret_file")
-            place = parse_bucket(data).with_access(self.lake_s3_endpoint, self.lake_s3_region, self.lake_s3_key_id, secret)
-            return Lake(catalog, place)
+            return Lake(catalog, self.bucket_at(data))
         beside = catalog.parent / "data" if url and isinstance(catalog, Path) else usual.data
         return Lake(catalog, local_path(data) or beside)
+
+    def bucket_at(self, address: str) -> Bucket:
+        """A bucket and prefix, reached with the keys that are set. Raises `SettingsError` and `ValueError`."""
+        secret = self._secret("lake_s3_secret_file")
+        return parse_bucket(address).with_access(self.lake_s3_endpoint, self.lake_s3_region, self.lake_s3_key_id, secret)
 
     def _secret(self, name: str) -> str:
         """What the secret file of a setting holds; empty where none is set."""

@@ -1,6 +1,6 @@
-"""`htw migrate`: a lake moved to another place, and compared.
+"""`htw migrate`: a lake moved to another place, or the vault to an object store and back, and compared.
 
-Belongs here: options and output of the command. Does not: the moving itself (`warehouse.lake_moving`).
+Belongs here: options and output of the command. Does not: the moving itself (`warehouse.lake_moving`, `warehouse.vault_copies`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,30 @@ from orchestration.settings import Settings, SettingsError, load_offline_setting
 
 if TYPE_CHECKING:
     from warehouse.lake import Lake
+    from warehouse.lake_places import Bucket
 
-LOCAL, SET = "local", "settings"
+LOCAL, SET, VAULT = "local", "settings", "vault"
 WORDS = f"`{LOCAL}` (in HTW_DATA_DIR), `{SET}` (HTW_LAKE_URL), or an address as HTW_LAKE_URL takes it"
 
 
 def migrate(
-    source: Annotated[str, typer.Argument(metavar="FROM", help=f"The lake to move: {WORDS}.")],
-    target: Annotated[str, typer.Argument(metavar="TO", help="The lake it goes to, said in the same way.")],
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help=f"The lake to move: {WORDS}; or `{VAULT}`, that of HTW_DATA_DIR.")
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TO", help="Where it goes, said in the same way; a vault to or from a bucket and prefix (s3://bucket/vault)."
+        ),
+    ],
     source_data: Annotated[str | None, typer.Option("--from-data", help="Its data, where FROM is an address.")] = None,
     target_data: Annotated[str | None, typer.Option("--to-data", help="Its data, where TO is an address.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy a lake to another place, table by table, and compare counts and checksums; goes on where it was cut off."""
+    """Copy a lake, or the vault, to another place, and compare what arrived; goes on where it was cut off."""
+    if VAULT in (source, target):
+        _copy_vault(source, target, as_json)
+        return
     with spoken_errors():
         from orchestration.modelling import described_marts, prepare_manifest
         from warehouse.lake_moving import move_lake
@@ -46,6 +57,37 @@ def migrate(
             words = f"{mart.mart}: {mart.row_count:,} rows, {mart.written:,} written now, checksum {mart.checksum}"
             out.print(words, markup=False, soft_wrap=True)
         out.print(f"all of it is at {lakes[1].catalog}; name it in HTW_LAKE_URL and HTW_LAKE_DATA", soft_wrap=True)
+
+
+def _copy_vault(source: str, target: str, as_json: bool) -> None:
+    with spoken_errors():
+        from warehouse.vault import Vault
+        from warehouse.vault_copies import fetch, send
+
+        settings = load_offline_settings()
+        vault, bucket = Vault(settings.vault_dir), _bucket(settings, target if source == VAULT else source)
+        with err.status("copying") as status:
+
+            def tell(done: int, count: int) -> None:
+                status.update(f"copied {done:,} of {count:,} files")
+
+            copied = send(vault, bucket, tell) if source == VAULT else fetch(bucket, vault, tell)
+        if as_json:
+            out.print_json(json.dumps(asdict(copied)))
+            return
+        words = f"{copied.file_count:,} files, {copied.byte_count:,} bytes; {copied.written_files:,} files written now"
+        out.print(f"{words}, {copied.written_bytes:,} bytes", soft_wrap=True)
+        after = (
+            f"all of it is at {bucket}" if source == VAULT else "all of it is in the vault; `htw rebuild` makes all tables of it"
+        )
+        out.print(after, soft_wrap=True)
+
+
+def _bucket(settings: Settings, said: str) -> Bucket:
+    try:
+        return settings.bucket_at(said)
+    except ValueError as error:
+        raise SettingsError(f"{said} {error}") from None
 
 
 def _lake(settings: Settings, said: str, data: str | None) -> Lake:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from warehouse.lake import Lake
 from warehouse.lake_places import Bucket, Server
 
 BUCKET, KEY_ID, SECRET = "bucket", "key", "se'cr/et+"
+PATIENCE_TRIES = 10
 
 
 @dataclass
@@ -39,18 +42,39 @@ class Store:
 @contextmanager
 def running_store() -> Iterator[Store]:
     """With an empty bucket in it."""
-    import boto3
-
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     port = free_port()
     store = Store(port, ThreadedMotoServer(ip_address=LOOPBACK, port=port, verbose=False))
     store.start()
     try:
-        access = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
-        boto3.client("s3", endpoint_url=store.endpoint, **access).create_bucket(Bucket=BUCKET)
+        make_bucket(store.endpoint)
         yield store
     finally:
         store.stop()
+
+
+@contextmanager
+def store_process() -> Iterator[str]:
+    """The endpoint of a server in a process of its own, with an empty bucket in it: for those who ask it without a pause."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            endpoint = f"http://{LOOPBACK}:{port}"
+            make_bucket(endpoint)
+            yield endpoint
+        finally:
+            server.terminate()
+
+
+def make_bucket(endpoint: str) -> None:
+    """Make the bucket in a server that may not have begun to listen."""
+    import boto3
+    from botocore.config import Config
+
+    access = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
+    patient = Config(retries={"max_attempts": PATIENCE_TRIES})
+    boto3.client("s3", endpoint_url=endpoint, config=patient, **access).create_bucket(Bucket=BUCKET)
 
 
 def shared_lake(port: int, database: str, endpoint: str) -> Lake:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,11 +57,11 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def python_process(code: str, *arguments: Any) -> Iterator[subprocess.Popen[str]]:
+def python_process(code: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A Python process that has reached its first `print()`; killed at the end. Its code may ask for `peak_mib()`."""
     with subprocess.Popen(
         [sys.executable, "-c", PEAK_MIB + textwrap.dedent(code), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as child:  # fmt: skip
         assert child.stdout is not None
