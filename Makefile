@@ -6,7 +6,9 @@ READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
 BI := $(VENV)/bi
 SPARK := $(VENV)/spark
-# Python compiles what it imports; compiling all that is installed would take longer than the rest of it.
+# Python compiles what it imports, and keeps that whatever the environment says: every command would compile it again.
+# Compiling all that is installed would take longer than the rest of the installation.
+unexport PYTHONDONTWRITEBYTECODE
 LOCKED := -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps
 INSTALL := $(BIN)/python $(LOCKED)
 
