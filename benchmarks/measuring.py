@@ -50,7 +50,7 @@ class Size:
 FULL = Size(
     "full", runs=5, coin_rows=31_000, market_rows=210_000, order_rows=350_000, export_rows=100_000, coins=330,
     positions=210_000, orders=350_000, ticks=2, slots_of_a_stretch=24, history_days=90, history_coins=330,
-    snapshots_of_positions=25, growth_days=(7, 90), backfill_slots=(24, 96), publishes=60, idle_runs=3,
+    snapshots_of_positions=25, growth_days=(7, 90), backfill_slots=(96, 190), publishes=300, idle_runs=3,
 )  # fmt: skip
 QUICK = Size(
     "quick", runs=1, coin_rows=1_000, market_rows=2_000, order_rows=2_000, export_rows=1_000, coins=4,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import duckdb
 
@@ -176,11 +176,11 @@ class Exchanged:
 def exchange_touched(connection: duckdb.DuckDBPyConnection, shape: Shape, since: int) -> Exchanged:
     """Exchange what differs among the units written since a sequence."""
     named = [f"{unit} as u{number}" for number, unit in enumerate(shape.mart.units)]
-    selected = ", ".join([*named, f"{f'cast({shape.time} as date)' if shape.time else 'null::date'} as day"])
+    selected = ", ".join([*named, *_times(shape)])
     touched = f"where {shape.sequence} {SEQUENCES[str(shape.sequence)]} {since}"
     _make_table(connection, "touched_units", f"select distinct {selected} from {shape.here} {touched}")
     _add_replayed(connection, shape, selected, since)
-    days = [row[0] for row in connection.execute("select distinct day from touched_units order by day").fetchall()]
+    days = connection.execute("select day, min(since), max(until) from touched_units group by day order by day").fetchall()
     numbers = ", ".join(f"u{number}" for number in range(len(named)))
     match = f"({', '.join(shape.mart.units)}) in (select ({numbers}) from touched_units)"
     return sum((exchange(connection, shape, bounds, match) for bounds in _bounds(shape, days)), Exchanged())
@@ -217,7 +217,7 @@ def exchange_all(connection: duckdb.DuckDBPyConnection, shape: Shape) -> Exchang
         f"select day from ({digests.format(shape.here)}) as here full join ({digests.format(shape.own)}) as there using (day) "
         "where here.n is distinct from there.n or here.h is distinct from there.h order by day"
     ).fetchall()
-    return sum((exchange(connection, shape, _between(shape, row[0], row[0])) for row in rows), Exchanged())
+    return sum((exchange(connection, shape, _of_day(shape, row[0])) for row in rows), Exchanged())
 
 
 def exchange(connection: duckdb.DuckDBPyConnection, shape: Shape, bounds: str = ALL_ROWS, match: str = ALL_ROWS) -> Exchanged:
@@ -299,23 +299,32 @@ def _told(done: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 0
 
 
-def _bounds(shape: Shape, days: Sequence[date | None]) -> Iterator[str]:
+def _times(shape: Shape) -> list[str]:
+    """The day of a unit and the times between which its rows lie: where one of its columns is that time, no others."""
+    time, day = shape.time or "null::timestamp", f"cast({shape.time or 'null'} as date)"
+    if shape.time in {*shape.mart.units, *map(quoted, shape.mart.units)}:
+        return [f"{day} as day", f"{time} as since", f"{time} as until"]
+    return [f"{day} as day", f"{day}::timestamp as since", f"{day} + interval 1 day - interval 1 microsecond as until"]
+
+
+def _bounds(shape: Shape, days: Sequence[tuple[date | None, datetime, datetime]]) -> Iterator[str]:
     """One condition for each run of days, as literals: by these the lake knows which files it need not read."""
     if not shape.time:
         yield from [ALL_ROWS] if days else []
         return
-    known = [day for day in days if day is not None]
-    runs: list[list[date]] = []
-    for day in known:
-        if runs and day - runs[-1][-1] == timedelta(days=1):
-            runs[-1].append(day)
+    runs: list[list[tuple[date, datetime, datetime]]] = []
+    for day, since, until in days:
+        if day is None:
+            continue
+        if runs and day - runs[-1][-1][0] == timedelta(days=1):
+            runs[-1].append((day, since, until))
         else:
-            runs.append([day])
-    yield from (_between(shape, run[0], run[-1]) for run in runs)
+            runs.append([(day, since, until)])
+    yield from (f"{shape.time} between timestamp '{run[0][1]}' and timestamp '{run[-1][2]}'" for run in runs)
 
 
-def _between(shape: Shape, first: date, last: date) -> str:
-    return f"{shape.time} >= timestamp '{first}' and {shape.time} < timestamp '{last + timedelta(days=1)}'"
+def _of_day(shape: Shape, day: date) -> str:
+    return f"{shape.time} >= timestamp '{day}' and {shape.time} < timestamp '{day + timedelta(days=1)}'"
 
 
 def _is_empty(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
