@@ -42,12 +42,12 @@ WHY = {
     """,
     16: """
         What a tick changed is told by its sequence, brought up and checkpointed beside a copy that is made before the writer
-        waits; most of the wait is storing the 210,000 positions that a tick brings. A version is sorted anew once a day, while the
-        writer waits as long as the history took to publish. Next: that made from the published file too.
+        waits; most of the wait is storing the 210,000 positions that a tick brings. Once a day a version is sorted anew, while
+        the writer waits as long as the history took to publish. Next: that made from the published file too.
     """,
     17: """
-        A publish is some 80 statements whatever it writes: attaching and committing take 0.1 s, finding what differs in nine tables
-        as much, and the rows are written sorted, with zstd and statistics, where the peer only copies them. It does not grow:
+        A publish is some 80 statements whatever it writes: attaching and committing take 0.1 s, finding what differs in nine
+        tables as much, and rows are written sorted, with zstd and statistics, where the peer only copies them. It does not grow:
         files of other slots are passed over by their times. Next: one statement for all tables that have no late slot.
     """,
 }
