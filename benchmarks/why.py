@@ -28,8 +28,9 @@ WHY = {
     """,
     9: """
         A version of the published file is a copy of the one before with what changed, and the file has all days of all facts but
-        the two largest: its bytes grow with the history. Next: months that are over in files of their own, which versions share
-        and attach.
+        the two largest: its bytes grow with the history. Of the time, 3.7 s are fct_reconciliations and 1.2 s
+        fct_cohort_summary, which look for what belongs to a tick in all there is. Next: both narrowed to the days of the tick;
+        months that are over in files of their own, which versions share and attach.
     """,
     10: """
         Three quarters are figures that differ in every row (value, profit, funding, progress). zstd at level 9 gives 3 %, keys
@@ -47,7 +48,9 @@ WHY = {
     """,
     17: """
         A publish is some 80 statements whatever it writes: attaching and committing take 0.1 s, finding what differs in nine
-        tables as much, and rows are written sorted, with zstd and statistics, where the peer only copies them. It does not grow:
-        files of other slots are passed over by their times. Next: one statement for all tables that have no late slot.
+        tables as much, and rows are written sorted, with zstd and statistics, where the peer only copies them. Files of other
+        slots are passed over by their times; what still grows is DuckLake's own reading of its catalog, by the number of files,
+        which the daily upkeep merges: here 300 publishes, three days of ticks, ran without it. Next: upkeep by the number of
+        files too, and one statement for all tables that have no late slot.
     """,
 }
