@@ -3,6 +3,23 @@
     20
 {%- endmacro %}
 
+{#- Which times a build has to look at, as literals, by which the rest is passed over unread: what changed, and a window round
+    it. All of time on the first run. -#}
+{% macro is_near_new_load(relation) -%}
+    {%- if not (execute and is_incremental()) -%}
+    {{ return('true') }}
+    {%- endif -%}
+    {%- set found = run_query(
+        "select min(snapshot_at) - interval '" ~ reconciliation_window_minutes() ~ " minutes', "
+        ~ "max(snapshot_at) + interval '" ~ reconciliation_window_minutes() ~ " minutes' "
+        ~ "from " ~ relation ~ " where " ~ is_new_load()
+    ).rows[0] -%}
+    {%- if found[0] is none -%}
+    {{ return('false') }}
+    {%- endif -%}
+    {{ return("snapshot_at between timestamp '" ~ found[0] ~ "' and timestamp '" ~ found[1] ~ "'") }}
+{%- endmacro %}
+
 {#- Whether two sources cut a coin into the same parts: both by size cohort, by PnL cohort, by bucket, by bin, by cohort. -#}
 {% macro has_comparable_parts(left_source, right_source) -%}
     regexp_extract({{ left_source }}, '(size_cohort|pnl_cohort|bucket|bin|fraction)', 1)

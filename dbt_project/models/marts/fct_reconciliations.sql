@@ -55,6 +55,7 @@ with rules as (
 measures as (
 
     select * from {{ ref('int_reconciliation_measures') }}
+    where {{ is_near_new_load(ref('int_reconciliation_measures')) }}
 
 ),
 
