@@ -133,7 +133,7 @@ def publish_to_the_lake(size: Size) -> Finding:
     checks = [
         Check("one tick of all marts / plain Parquet", ratio(pairs), "x", most=2),
         Check(f"the last publishes / the first, of {len(pairs)}", late / early, "x", most=FLAT),
-        Check(f"errors of {READERS} readers, who ask ten times a second meanwhile,", len(errors), "errors", most=0),
+        Check(f"errors of {READERS} readers who ask ten times a second meanwhile", len(errors), "errors", most=0),
     ]
     return Finding(checks, [spread(pairs), *errors[:3]])
 
