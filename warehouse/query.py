@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Source = Path | str | Lake | None
 PUBLISHED = "published"
 ROWS_AT_ONCE = 10_000
+HAS_MARTS = f"select 1 from duckdb_schemas() where (database_name, schema_name) = ({literal(NAME)}, 'marts')"
 UNKNOWN_COLUMN = "Referenced column"
 UNREADABLE_MEND = "name another by HTW_PUBLISHED, or publish anew with `htw rebuild`"
 # These end the process where files are out of reach, follow addresses in memory, or run SQL that this pattern cannot see, here or
@@ -92,6 +93,9 @@ def _open_lake(lake: Lake, at: datetime | None) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     try:
         attach(connection, lake, read_only=True, at=at)
+        if not connection.execute(HAS_MARTS).fetchone():
+            connection.close()
+            raise WarehouseError(f"nothing is published in the lake at {lake.catalog} yet; run `htw poll` (or `htw demo`)")
         connection.execute(f"set search_path = '{NAME}.marts,{NAME}.main'")
     except duckdb.Error as error:
         connection.close()

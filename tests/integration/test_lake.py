@@ -465,6 +465,14 @@ def test_a_question_may_be_explained_and_a_lake_that_is_not_there_says_so(workin
         query(Lake.below(tmp_path / "nowhere"), "select 1")
 
 
+def test_a_lake_in_which_nothing_was_published_says_so(tmp_path: Path) -> None:
+    lake = Lake.below(tmp_path)
+    with lake_lock(lake), duckdb.connect() as connection, attached(connection, lake):
+        pass
+    with pytest.raises(WarehouseError, match=r"nothing is published in the lake at .* yet; run `htw poll`"):
+        connect_published(lake)
+
+
 def test_a_lake_that_was_moved_is_read_where_it_is(working: Working, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.move(working.folder, moved)

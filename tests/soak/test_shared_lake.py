@@ -56,33 +56,27 @@ MACHINE = """
 UPKEEP = """
     import os, sys, time
     from orchestration.settings import load_settings
-    from warehouse.lake_locks import is_made
     from warehouse.lake_upkeep import maintain
     lake, rounds = load_settings().lake, 0
     print("ready", flush=True)
     while not os.path.exists(sys.argv[1]):
-        if is_made(lake):
-            maintain(lake, history_days=1)
-            rounds += 1
+        maintain(lake, history_days=1)
+        rounds += 1
         time.sleep(5)
     print(rounds, flush=True)
 """
 READER = """
     import json, os, sys, time
     from orchestration.settings import load_settings
-    from warehouse.lake_locks import is_made
     from warehouse.query import connect_published
     lake, reads, states = load_settings().lake, 0, set()
     print("ready", flush=True)
     while not os.path.exists(sys.argv[1]):
-        if is_made(lake):
-            with connect_published(lake) as connection:
-                tables = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
-                if "fct_open_positions" in tables:
-                    coins = "select count(distinct coin) as n from fct_open_positions group by snapshot_at"
-                    short, count = connection.execute(f"select count(*) filter (n < 2), count(*) from ({coins})").fetchone()
-                    assert short == 0, f"{short} of {count} snapshots lack a coin"
-                    reads, states = reads + 1, states | {count}
+        with connect_published(lake) as connection:
+            coins = "select count(distinct coin) as n from fct_open_positions group by snapshot_at"
+            short, count = connection.execute(f"select count(*) filter (n < 2), count(*) from ({coins})").fetchone()
+        assert short == 0, f"{short} of {count} snapshots lack a coin"
+        reads, states = reads + 1, states | {count}
         time.sleep(0.5)
     print(json.dumps({"reads": reads, "states": len(states)}), flush=True)
 """
@@ -114,7 +108,7 @@ def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, t
     with running_cluster(found) as cluster, store_process() as endpoint, contextlib.ExitStack() as stack:
         settings = lake_settings(cluster, endpoint, tmp_path)
         machines = [stack.enter_context(machine(day, settings, tmp_path / f"machine{n}", n)) for n in range(len(SHARES))]
-        watchers = [stack.enter_context(watcher(code, stop, settings, tmp_path)) for code in (UPKEEP, READER, READER)]
+        watchers: list[Popen[str]] = []
         for hours in range(0, 24, STEP_HOURS):
             slot = DAY + timedelta(hours=hours)
             day.sandbox.clock.set(slot + timedelta(seconds=5))
@@ -125,6 +119,10 @@ def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, t
             assert alone.publish().lake_problem == ""
             assert [one.said() for one in machines] == ["published"] * len(machines)
             slots += 1
+            # There is nothing to look after before somebody has published.
+            watchers = watchers or [
+                stack.enter_context(watcher(code, stop, settings, tmp_path)) for code in (UPKEEP, READER, READER)
+            ]
         stop.touch()
         rounds, *reads = [json.loads(str(child.communicate(timeout=300)[0])) for child in watchers]
         shared = Pipeline(day.settings.model_copy(update=settings | {"data_dir": tmp_path / "machine0"}), day.clock)
@@ -132,7 +130,7 @@ def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, t
         assert facts(shared.settings.lake) == facts(alone.settings.lake)
     assert len(told.publishers) == len(machines)
     assert rounds >= 1
-    assert all(found["reads"] > slots for found in reads), reads
+    assert all(found["reads"] >= slots for found in reads), reads
     print(
         f"\n{slots} instants of a day, {len(machines)} machines, {rounds} rounds of upkeep, "
         f"{sum(found['reads'] for found in reads)} reads of {max(found['states'] for found in reads)} states, "
