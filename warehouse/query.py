@@ -77,7 +77,7 @@ def _open_file(file: Path) -> duckdb.DuckDBPyConnection:
     """Attached to an instance of its own: DuckDB shares one among all connections of a process to a file, settings and all."""
     if not file.exists():
         raise WarehouseError(f"nothing is published at {file} yet; run `htw poll` (or `htw demo`)")
-    connection = duckdb.connect()
+    connection = _connect()
     try:
         connection.execute(f"attach {literal(str(file.resolve()))} as {PUBLISHED} (read_only)")
         connection.execute(f"set search_path = '{PUBLISHED}.marts,{PUBLISHED}.main'")
@@ -87,10 +87,17 @@ def _open_file(file: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _connect() -> duckdb.DuckDBPyConnection:
+    """DuckDB would draw the progress of slow questions among what a script prints."""
+    connection = duckdb.connect()
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 def _open_lake(lake: Lake, at: datetime | None) -> duckdb.DuckDBPyConnection:
     if not is_made(lake):
         raise WarehouseError(f"there is no lake at {lake.catalog} yet; run `htw poll` (or `htw demo`)")
-    connection = duckdb.connect()
+    connection = _connect()
     try:
         attach(connection, lake, read_only=True, at=at)
         if not connection.execute(HAS_MARTS).fetchone():
@@ -110,7 +117,6 @@ def _open_lake(lake: Lake, at: datetime | None) -> duckdb.DuckDBPyConnection:
 def _confined(connection: duckdb.DuckDBPyConnection, target: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Out of reach of other files from now on, but for the one that the result goes to."""
     connection.execute("set timezone = 'UTC'")
-    connection.execute("set enable_progress_bar = false")
     if target is not None:
         _allow(connection, str(target))
     connection.execute("set enable_external_access = false")

@@ -124,7 +124,7 @@ def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, t
                 stack.enter_context(watcher(code, stop, settings, tmp_path)) for code in (UPKEEP, READER, READER)
             ]
         stop.touch()
-        rounds, *reads = [json.loads(str(child.communicate(timeout=300)[0])) for child in watchers]
+        rounds, *reads = [json.loads(str(child.communicate(timeout=300)[0]).splitlines()[-1]) for child in watchers]
         shared = Pipeline(day.settings.model_copy(update=settings | {"data_dir": tmp_path / "machine0"}), day.clock)
         told = state_of(shared.settings.lake)
         assert facts(shared.settings.lake) == facts(alone.settings.lake)
