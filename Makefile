@@ -64,7 +64,7 @@ bi-test: $(TESTS) $(BI)/.ready  ## Superset over a published copy, with a chart 
 spark-test: $(TESTS) $(SPARK)/.ready  ## Spark over `htw export --for spark`: the ten questions, two heavy aggregates by dbt (Java 17 is needed)
 	$(BIN)/python -m pytest -m spark tests/spark
 
-soak: $(TESTS)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a day of four machines on one lake; a month of each plan
+soak: $(TESTS)  ## workers killed at random moments, a reader asking all along (HTW_SOAK_ROUNDS=1000); a day of four machines on one lake (HTW_SOAK_LAKE_STEP_HOURS=3); a month of each plan
 	$(BIN)/python -m pytest -m soak -s
 
 SIZE ?=
