@@ -68,7 +68,7 @@ soak: $(TESTS)  ## workers killed at random moments, a reader asking all along (
 	$(BIN)/python -m pytest -m soak -s
 
 SIZE ?=
-bench: $(TESTS)  ## every budget measured into benchmarks/RESULTS.md, a quarter of an hour; a small size with SIZE=--quick
+bench: $(TESTS)  ## every budget measured into benchmarks/RESULTS.md, an hour and a half; a small size with SIZE=--quick
 	$(BIN)/python -m benchmarks.run $(SIZE)
 
 lint: $(TESTS)  ## ruff, mypy, sqlfluff

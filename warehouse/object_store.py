@@ -35,7 +35,7 @@ class Store:
     def __init__(self, bucket: Bucket) -> None:
         if importlib.util.find_spec(PACKAGE) is None:
             raise StoreError(
-                f"{PACKAGE} is not installed, which speaks to object stores", "run `pip install 'hypertracker-warehouse[s3]'`"
+                f"{PACKAGE} is not installed, which speaks to object stores", "run `pip install '.[s3]'` where this project is"
             )
         import boto3
         from botocore.config import Config

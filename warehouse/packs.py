@@ -132,10 +132,10 @@ def texts_by_id(path: Path) -> Mapping[str, bytes]:
     return _texts_by_id(path, _stamp(path))
 
 
-def is_whole(path: Path, is_of_records: bool | None = None) -> bool:
-    """Whether a pack can be read from end to end: of bodies its directory, of records everything. Its name tells which it is."""
+def is_whole(path: Path) -> bool:
+    """Whether a pack can be read from end to end: of bodies its directory, of records everything."""
     try:
-        if is_record_pack(path) if is_of_records is None else is_of_records:
+        if is_record_pack(path):
             with gzip.open(path) as file:
                 while file.read(1 << 20):
                     pass

@@ -13,8 +13,8 @@ only what no pack of the day holds, because a record may have been closed in bet
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,10 +56,17 @@ def send(vault: Vault, bucket: Bucket, on_file: OnFile) -> Copied:
 
     May be called again at any time, also while polls go on. The store verifies each file by its sha256. Raises `StoreError`.
     """
-    store, written = Store(bucket), dict[str, int]()
-    own = publisher_of(vault.root)
+    if not any(vault.root.glob(OF_DAYS)):
+        raise StoreError(
+            f"there is nothing to send in {vault.root}", "see that HTW_DATA_DIR names the folder that is polled into"
+        )
+    store, own, written = Store(bucket), publisher_of(vault.root), dict[str, int]()
     if (theirs := store.text(PUBLISHER_FILE)) and theirs != own:
         raise StoreError(f"{bucket} has a copy of another vault, whose publisher is {theirs}", "name another prefix")
+    if not theirs:
+        # Whoever else is to send there must see it from the first file on.
+        store.put(PUBLISHER_FILE, vault.root / PUBLISHER_FILE)
+        written[PUBLISHER_FILE] = len(own)
     for _ in range(MOST_ROUNDS):
         held = sizes_of(vault)
         if not (wanted := lacking(held, store.sizes())):
@@ -163,33 +170,32 @@ def _give(store: Store, name: str, vault: Vault) -> None:
 
 
 def _take(store: Store, name: str, vault: Vault) -> None:
-    aside, target = vault.temporary / hashlib.sha256(name.encode()).hexdigest(), vault.root / name
-    try:
+    target = vault.root / name
+    with tempfile.TemporaryDirectory(dir=vault.temporary) as folder:
+        aside = Path(folder) / target.name
         with aside.open("wb") as file:
             store.read(name, file)
             file.flush()
             os.fsync(file.fileno())
-        if not _is_sound(aside, target.name):
+        if not _is_sound(aside):
             raise StoreError(f"{name} is damaged on the store", "remove it there, and send it again from a vault that has it")
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.replace(target)
         sync_folder(target.parent)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
-def _is_sound(path: Path, name: str) -> bool:
-    """Whether a file is what its name says: a body by its sha256, a record or a pack by being readable."""
-    if name == PUBLISHER_FILE:
+def _is_sound(path: Path) -> bool:
+    """Whether a file is what its name says: a body by its sha256, a record by being readable, a pack by both."""
+    if path.name == PUBLISHER_FILE:
         return True
-    if name.endswith(".json"):
+    if path.suffix == ".json":
         return is_readable(path, FetchRecord.from_json)
-    if packs.is_record_pack(Path(name)):
-        return packs.is_whole(path, is_of_records=True)
-    if is_pack(name):
-        return packs.is_whole(path, is_of_records=False) and all(map(partial(_is_in_pack, path), packs.directory(path)))
+    if packs.is_record_pack(path):
+        return packs.is_whole(path)
+    if is_pack(path.name):
+        return packs.is_whole(path) and all(map(partial(_is_in_pack, path), packs.directory(path)))
     with path.open("rb") as file:
-        return _is_body(name, file)
+        return _is_body(path.name, file)
 
 
 def _is_in_pack(path: Path, name: str) -> bool:

@@ -138,6 +138,8 @@ def test_a_body_that_is_damaged_on_the_store_is_named_and_not_kept(
 
 
 def test_a_prefix_belongs_to_one_vault(vault: Vault, bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is nothing to send in"):
+        sent(vault, bucket)
     keep(vault, BODIES["plain"])
     with pytest.raises(StoreError, match="no copy of a vault"):
         fetched(bucket, vault)
