@@ -25,6 +25,7 @@ from orchestration.export_command import export
 from orchestration.filling_commands import backfill, heal
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.lake_commands import lake
+from orchestration.modelling_command import model
 from orchestration.moving_command import migrate
 from orchestration.planning.slots import Cadence, is_slot, slot_at
 from orchestration.quarantine_commands import quarantine
@@ -106,6 +107,8 @@ def _poll(settings: Settings, names: list[str], slot: str | None, as_json: bool)
     else:
         out.print(
             "the plan polls nothing now: `htw plan` shows what it polls when; a dataset that is named is asked for all the same"
+            if settings.wanted_datasets()
+            else "HTW_DATASETS is none: this machine polls nothing"
         )
     for line in [*([] if as_json else gap_lines(statuses, datetime.now(UTC))), *errors]:
         err.print(line, markup=False, soft_wrap=True)
@@ -148,6 +151,7 @@ app.command()(tables)
 app.command()(describe)
 app.command()(export)
 app.command()(migrate)
+app.command()(model)
 
 
 @app.command()

@@ -12,12 +12,19 @@ import dagster as dg
 from orchestration.assets.dbt_models import build_model_assets, build_published_asset
 from orchestration.assets.raw_datasets import build_sweep_asset
 from orchestration.clock import Clock
+from orchestration.division import Landing
 from orchestration.hypertracker.endpoint import Dataset
-from orchestration.jobs import build_cadence_job, build_heal_job, build_lake_job, build_tidy_job
+from orchestration.jobs import build_cadence_job, build_heal_job, build_lake_job, build_model_job, build_tidy_job
 from orchestration.partitions import first_slot
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence
-from orchestration.schedules import build_heal_schedule, build_lake_schedule, build_schedule, build_tidy_schedule
+from orchestration.schedules import (
+    build_heal_schedule,
+    build_lake_schedule,
+    build_model_schedule,
+    build_schedule,
+    build_tidy_schedule,
+)
 from orchestration.sensors import build_coverage_sensor, build_failure_sensor, build_state_sensor
 from orchestration.settings import Settings, load_settings
 
@@ -33,10 +40,16 @@ def build_definitions(settings: Settings | None = None, clock: Clock | None = No
     jobs = {cadence: build_cadence_job(cadence, datasets) for cadence, datasets in by_cadence.items()}
     heal, upkeep, tidy = build_heal_job(pipeline), build_lake_job(pipeline), build_tidy_job(pipeline)
     daily = [build_lake_schedule(upkeep), build_tidy_schedule(tidy)]
+    modelling = [build_model_job(pipeline)] if chosen.landing is Landing.TAKE else []
     return dg.Definitions(
         assets=[*sweeps, build_model_assets(pipeline), build_published_asset(pipeline)],
-        jobs=[*jobs.values(), heal, upkeep, tidy],
-        schedules=[*map(build_schedule, jobs.values()), build_heal_schedule(heal), *daily],
+        jobs=[*jobs.values(), heal, upkeep, tidy, *modelling],
+        schedules=[
+            *map(build_schedule, jobs.values()),
+            build_heal_schedule(heal),
+            *daily,
+            *map(build_model_schedule, modelling),
+        ],
         sensors=[
             build_state_sensor(cadence, by_cadence[cadence], job, pipeline)
             for cadence, job in jobs.items()

@@ -1,4 +1,5 @@
-"""Jobs: one a cadence, from the poll of its datasets to the published copy; one that heals, and two for what is kept.
+"""Jobs: one a cadence, from the poll of its datasets to the published copy; one that heals, one that models what other machines
+sent, and two for what is kept.
 
 Belongs here: job definitions only. A cadence's job holds its raw assets and everything downstream of them, in one process: a
 second process would pay for every import again.
@@ -22,6 +23,7 @@ from warehouse.lake_upkeep import maintain
 HEAL = "heal"
 TIDY = "tidy"
 MAINTAIN_LAKE = "maintain_lake"
+MODEL = "model"
 
 
 def job_name(cadence: Cadence) -> str:
@@ -56,6 +58,21 @@ def build_heal_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
         fill_missing_slots()
 
     return heal
+
+
+def build_model_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:
+    """All models, of what other machines sent to the shared lake by now, and of what was polled here."""
+    says = "Takes what other machines sent to the shared lake, builds every model, publishes."
+
+    @dg.op(description=says)
+    def build_models(context: dg.OpExecutionContext) -> None:
+        build_and_publish(context, pipeline())
+
+    @dg.job(name=MODEL, executor_def=dg.in_process_executor, description=says)
+    def model() -> None:
+        build_models()
+
+    return model
 
 
 def build_lake_job(pipeline: Callable[[], Pipeline]) -> dg.JobDefinition:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
+from orchestration.division import Landing
 from orchestration.setting_texts import SettingsError, local_path, read_secret, scheme_and_path
 from warehouse.lake import Lake
 from warehouse.lake_places import DEFAULT_REGION, Bucket, Server, is_postgres, parse_bucket, parse_server
@@ -30,6 +31,7 @@ class LakeSettings(BaseSettings):
     # In this order: a store needs a catalog that others reach too, and a key.
     lake_data: str | None = Field(default=None, validate_default=True)
     lake_history_days: int = Field(default=30, ge=2)
+    landing: Landing = Landing.HERE
 
     @field_validator("lake_url")
     @classmethod
@@ -68,6 +70,14 @@ class LakeSettings(BaseSettings):
                 raise ValueError(f"on an object store needs {' and '.join(lacking)} too")
         elif scheme not in ("", "file") or (value is not None and not path):
             raise ValueError(f"is {value!r}, which is neither a folder nor a bucket and prefix such as s3://bucket/lake")
+        return value
+
+    @field_validator("landing")
+    @classmethod
+    def _landing_in_a_shared_lake(cls, value: Landing, info: ValidationInfo) -> Landing:
+        # An address that is wrong is not among the data, and named already.
+        if value.is_shared and "lake_url" in info.data and not is_postgres(info.data["lake_url"] or ""):
+            raise ValueError(f"is {value.value}, which needs a lake that machines share: HTW_LAKE_URL in PostgreSQL")
         return value
 
     @field_validator("lake_s3_endpoint")

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,9 @@ def build(
     select: Sequence[str] = (),
     full_refresh: bool = False,
     put_back: PutBack | None = None,
+    left_out: Collection[str] = (),
 ) -> list[NodeResult]:
-    """Build and test models (all, or a dbt selection) in the working file, under the writer lock.
+    """Build and test models (all but those `left_out`, or a dbt selection) in the working file, under the writer lock.
 
     A working file that this version of the models has never built whole is built whole, whatever is selected. Unit tests are
     left out: they test code, not data. Raw rows that were dropped and that this build reads are `put_back` first: a model made
@@ -101,12 +102,13 @@ def build(
     failures of nodes are among the results.
     """
     manifest = prepare_manifest()
-    fingerprint = fingerprint_of(manifest)
+    whole = _selection(manifest, left_out) if left_out else []
+    fingerprint = "/".join([fingerprint_of(manifest), *whole])
     with writer_lock(warehouse_file):
         with open_writer(warehouse_file) as connection:
             is_known = is_built_by(connection, fingerprint) and not full_refresh
-            _complete_raw(connection, raw_readers(manifest), full_refresh, put_back)
-        chosen = _only_what_moves(select) if is_known else ["--exclude", UNIT_TESTS]
+            _complete_raw(connection, raw_readers(manifest, left_out), full_refresh, put_back)
+        chosen = _chosen(select or whole, VIEWS) if is_known else _chosen(whole)
         results = _invoke(warehouse_file, target_dir, [*_arguments(target_dir, full_refresh), *chosen])
         if not is_known and not any(result.failed for result in results):
             _note_whole_build(warehouse_file, fingerprint)
@@ -135,9 +137,15 @@ def _arguments(target_dir: Path, full_refresh: bool) -> list[str]:
     return ["build", "--no-write-json", "--log-level", "none", *options, *_folders(target_dir)]
 
 
-def _only_what_moves(select: Sequence[str]) -> list[str]:
+def _chosen(select: Sequence[str], *standing: str) -> list[str]:
     """Views stand as they were built until the models change, which makes the next build a whole one."""
-    return [*(["--select", *select] if select else []), "--exclude", UNIT_TESTS, VIEWS]
+    return [*(["--select", *select] if select else []), "--exclude", UNIT_TESTS, *standing]
+
+
+def _selection(manifest: Mapping[str, Any], left_out: Collection[str]) -> list[str]:
+    """The other models as dbt selects them."""
+    models = {uid: node for uid, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    return sorted(f"fqn:{'.'.join(node['fqn'])}" for uid, node in models.items() if uid not in left_out)
 
 
 def _invoke(warehouse_file: Path, target_dir: Path, arguments: Sequence[str]) -> list[NodeResult]:
@@ -163,10 +171,13 @@ def _complete_raw(connection: duckdb.DuckDBPyConnection, readers: Readers, full_
         put_back(connection, wanted)
 
 
-def raw_readers(manifest: Mapping[str, Any]) -> dict[str, tuple[RawReader, ...]]:
-    """The tables made of each dataset's raw rows, be it through views."""
+def raw_readers(manifest: Mapping[str, Any], left_out: Collection[str] = ()) -> dict[str, tuple[RawReader, ...]]:
+    """The tables made of each dataset's raw rows, be it through views; none of models that are `left_out` here."""
     raw = {uid: source["name"] for uid, source in manifest["sources"].items() if source["schema"] == "raw"}
-    return {name: tuple(_raw_reader(node) for node in _readers(manifest, uid)) for uid, name in raw.items()}
+    return {
+        name: tuple(_raw_reader(node) for node in _readers(manifest, uid) if node["unique_id"] not in left_out)
+        for uid, name in raw.items()
+    }
 
 
 def _readers(manifest: Mapping[str, Any], unique_id: str) -> list[Mapping[str, Any]]:
@@ -199,11 +210,11 @@ def raise_for_failures(results: Sequence[NodeResult]) -> None:
         raise BuildError(f"{len(failed)} dbt nodes failed, so nothing was published: {lines}")
 
 
-def described_marts(manifest: Mapping[str, Any]) -> list[Mart]:
-    """Every mart with its descriptions and key, as the publisher wants them."""
+def described_marts(manifest: Mapping[str, Any], left_out: Collection[str] = ()) -> list[Mart]:
+    """Every mart with its descriptions and key, as the publisher wants them; none of models that are `left_out` here."""
     marts = []
-    for node in manifest["nodes"].values():
-        if node["resource_type"] == "model" and node["schema"] == "marts":
+    for uid, node in manifest["nodes"].items():
+        if node["resource_type"] == "model" and node["schema"] == "marts" and uid not in left_out:
             columns = {name: column["description"] for name, column in node["columns"].items()}
             meta = node["config"].get("meta", {})
             versions = Versions(**meta["versions"]) if "versions" in meta else None

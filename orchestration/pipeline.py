@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -23,6 +22,7 @@ from orchestration.affording import assumed_coins
 from orchestration.budget import Budget
 from orchestration.clock import Clock, SystemClock
 from orchestration.collecting import ALL_AT_ONCE, Ask, Sweep, listed_coins
+from orchestration.division import Landing, left_out
 from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
@@ -31,8 +31,8 @@ from orchestration.pausing import Pauses, pauses
 from orchestration.plan_in_force import live_demand, make_plan, plan_in_force, scopes_due, scopes_wished
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Demand, Urgency
-from orchestration.raw_keeping import bring_back
-from orchestration.registering import prepare
+from orchestration.raw_keeping import Sources
+from orchestration.registering import prepare, raw_tables
 from orchestration.settings import Settings
 from orchestration.sole import sole
 from warehouse.connection import (
@@ -49,12 +49,15 @@ from warehouse.coverage import MissingSlot, missing_slots
 from warehouse.fetches import FetchRecord, Part
 from warehouse.lake import LakeError
 from warehouse.lake_publish import publish_lake
+from warehouse.lake_sending import send
+from warehouse.lake_taking import Taken, take, was_taken
 from warehouse.ledger import Judgement, Verdict, held_states, loaded_scopes
 from warehouse.marts import Mart
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, draft_of, forget_origin, publish_file
 from warehouse.publisher import publisher_of
 from warehouse.repair import mend_records, read_whole, tidy
+from warehouse.retention import Readers
 from warehouse.vault import Vault
 
 LOGGER = logging.getLogger("hypertracker")
@@ -88,6 +91,8 @@ class Pipeline:
         self.clock: Clock = clock or SystemClock()
         self.vault = Vault(settings.vault_dir)
         self.plans = PlanBook(settings.vault_dir)
+        lake = settings.lake if settings.landing is Landing.TAKE else None
+        self.sources = Sources(self.vault, lake)
 
     def poll(
         self,
@@ -194,12 +199,15 @@ class Pipeline:
             return missing_slots(connection, since, self.clock.now(), [dataset.name for dataset in datasets])
 
     def build(self, select: Sequence[str] = (), full_refresh: bool = False) -> list[modelling.NodeResult]:
-        """One dbt build of what `select` names (all models by default), with the raw rows that it needs back from the vault.
+        """One dbt build of what `select` names (by default all models that are built here), with what other machines sent by now
+        and the raw rows that it needs back.
 
         Raises `BuildError` only when dbt could not run.
         """
         file, target_dir = self.settings.warehouse_file, self.settings.data_dir / "dbt"
-        results = modelling.build(file, target_dir, select, full_refresh, partial(bring_back, self.vault))
+        self.take_sent()
+        put_back, left_out = self.sources.bring_back, self.left_out()
+        results = modelling.build(file, target_dir, select, full_refresh, put_back, left_out)
         if any(result.failed and is_damage(result.message) for result in results):
             with open_writer(file) as connection:
                 read_whole(connection)
@@ -208,6 +216,35 @@ class Pipeline:
                 forget_origin(connection)
         return results
 
+    def take_sent(self) -> Taken:
+        """Where this machine models for others: what they sent to the shared lake, into the working file. What cannot be had now
+        comes the next time.
+
+        Raises `LakeError` where the file has never had all of it: what is made of a part would replace what is published.
+        """
+        if self.settings.landing is not Landing.TAKE:
+            return Taken()
+        with open_writer(self.settings.warehouse_file) as connection:
+            self._prepare(connection)
+            try:
+                return self._take(connection)
+            except LakeError as error:
+                if not was_taken(connection):
+                    raise
+                LOGGER.warning("%s; the next build takes what other machines sent", error)
+                return Taken()
+
+    def _take(self, connection: duckdb.DuckDBPyConnection) -> Taken:
+        return take(connection, self.settings.lake, raw_tables(), publisher_of(self.settings.vault_dir))
+
+    def left_out(self) -> frozenset[str]:
+        """The models that this machine leaves to others."""
+        return left_out(modelling.prepare_manifest(), self.settings.landing) if self.settings.landing.is_shared else frozenset()
+
+    def raw_readers(self) -> Readers:
+        """The tables that are made here of each dataset's raw rows."""
+        return modelling.raw_readers(modelling.prepare_manifest(), self.left_out())
+
     def publish(self, anew: bool = False) -> Published:
         """Publish the marts as they are, to the lake and as a file; the caller has seen the build and its tests succeed.
 
@@ -215,7 +252,7 @@ class Pipeline:
         the lake was.
         """
         manifest = modelling.prepare_manifest()
-        marts, models = modelling.described_marts(manifest), modelling.fingerprint_of(manifest)
+        marts, models = modelling.described_marts(manifest, self.left_out()), modelling.fingerprint_of(manifest)
         folder, draft = self.settings.published_dir, None if anew else draft_of(self.settings.published_dir)
         with open_writer(self.settings.warehouse_file) as connection:
             changes, problem = self._publish_lake(connection, marts, models)
@@ -227,8 +264,10 @@ class Pipeline:
         self, connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], models: str
     ) -> tuple[Mapping[str, int] | None, str]:
         try:
-            publisher = publisher_of(self.settings.vault_dir)
-            return publish_lake(connection, self.settings.lake, marts, self.clock.now(), models, publisher).changes, ""
+            lake, publisher = self.settings.lake, publisher_of(self.settings.vault_dir)
+            if self.settings.landing is Landing.SEND:
+                send(connection, lake, raw_tables(), publisher, self.sources.bring_back)
+            return publish_lake(connection, lake, marts, self.clock.now(), models, publisher).changes, ""
         except LakeError as error:
             LOGGER.warning("%s; the next publish catches up", error)
             return None, str(error)
@@ -251,7 +290,7 @@ class Pipeline:
         shutil.rmtree(aside.parent, ignore_errors=True)
         mend_records(self.vault)
         replayed = self._replay(aside, on_record, set())
-        modelling.raise_for_failures(modelling.build(aside, self.settings.data_dir / "dbt"))
+        modelling.raise_for_failures(modelling.build(aside, self.settings.data_dir / "dbt", left_out=self.left_out()))
         with writer_lock(self.settings.warehouse_file):
             # What another process loaded in the meantime went into the old file only.
             replayed |= self._replay(aside, on_record, replayed)
@@ -270,6 +309,8 @@ class Pipeline:
                 replayed.add(record.fetch_id)
                 if on_record:
                     on_record(record)
+            if self.settings.landing is Landing.TAKE:
+                self._take(connection)
         return replayed
 
     def _asked(self, collect: Callable[[Client[Part]], Awaitable[list[FetchRecord]]]) -> list[Outcome]:

@@ -30,7 +30,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     create_definitions(connection)
     create_plans(connection)
     create_quarantine(connection)
-    create_raw_tables(connection, (raw_table(dataset) for dataset in DATASETS))
+    create_raw_tables(connection, raw_tables())
     write_registry(connection, [_registered(dataset) for dataset in DATASETS], [*_past_sources()])
     create_coverage(connection)
 
@@ -51,6 +51,11 @@ def _past_sources() -> Iterator[tuple[object, ...]]:
 
 def _seconds(span: timedelta | None) -> int | None:
     return None if span is None else int(span.total_seconds())
+
+
+def raw_tables() -> list[RawTable]:
+    """Those of all datasets."""
+    return [raw_table(dataset) for dataset in DATASETS]
 
 
 def raw_table(dataset: Dataset) -> RawTable:

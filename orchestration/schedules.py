@@ -9,6 +9,8 @@ from __future__ import annotations
 import dagster as dg
 
 HEALS_AT = "7,22,37,52 * * * *"
+# Once the polls of a slot are sent.
+MODELS_AT = "3-58/5 * * * *"
 # Between the slots, and the polls of whole hours.
 MAINTAINS_AT = "41 3 * * *"
 TIDIES_AT = "26 4 * * *"
@@ -21,6 +23,11 @@ def build_schedule(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinitio
 def build_heal_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     running = dg.DefaultScheduleStatus.RUNNING
     return dg.ScheduleDefinition(job=job, cron_schedule=HEALS_AT, execution_timezone="UTC", default_status=running)
+
+
+def build_model_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    running = dg.DefaultScheduleStatus.RUNNING
+    return dg.ScheduleDefinition(job=job, cron_schedule=MODELS_AT, execution_timezone="UTC", default_status=running)
 
 
 def build_lake_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:

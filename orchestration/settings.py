@@ -39,6 +39,7 @@ SANDBOX_TOKEN = "sandbox-token"
 WAREHOUSE_NAME = "warehouse.duckdb"
 SQLITE = "sqlite"
 LOCAL = "local"
+NO_DATASET = "none"
 POSTGRES_SCHEMES = ("postgresql", "postgres")
 # A file in the folder of a demo: no other folder is emptied for one.
 DEMO_MARKER = "hypertracker-demo"
@@ -49,7 +50,8 @@ class Settings(LakeSettings, AlertSettings):
 
     model_config = SettingsConfigDict(env_prefix="HTW_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    # In this order: whether a token is missing depends on the two before it.
+    # In this order: whether a token is missing depends on the three before it.
+    datasets: str = "all"
     api_url: str = PRODUCTION_API_URL
     api_token_file: Path | None = None
     api_token: SecretStr | None = Field(default=None, validate_default=True)
@@ -61,7 +63,6 @@ class Settings(LakeSettings, AlertSettings):
     raw_days: int = Field(default=7, ge=2)
     plan: str = "free"
     coins: str = "top:20"
-    datasets: str = "all"
     freshness: str = ""
     reserve: float = Field(default=0.1, ge=0, le=0.9)
     # May hold a password.
@@ -121,8 +122,9 @@ class Settings(LakeSettings, AlertSettings):
         if text:
             return SecretStr(checked_token(text))
         is_local = is_loopback(urlsplit(info.data.get("api_url", PRODUCTION_API_URL)).hostname or "")
+        is_needed = names_in(info.data.get("datasets", "")) != [NO_DATASET] and not is_local
         # A token file that is wrong is not among the data, and named already.
-        if is_local or "api_token_file" not in info.data or info.data["api_token_file"]:
+        if not is_needed or "api_token_file" not in info.data or info.data["api_token_file"]:
             return None
         raise ValueError(
             "(or HTW_API_TOKEN_FILE) is not set, and HTW_API_URL is not on this machine: "
@@ -167,10 +169,12 @@ class Settings(LakeSettings, AlertSettings):
     @field_validator("datasets")
     @classmethod
     def _known_datasets(cls, value: str) -> str:
+        if names_in(value) == [NO_DATASET]:
+            return value
         unknown = [name for name in names_in(value) if name != "all" and name not in BY_NAME]
         if unknown or not names_in(value):
             found = f"unknown datasets {', '.join(unknown)}" if unknown else "no dataset"
-            raise ValueError(f"names {found}; known are {', '.join(BY_NAME)}")
+            raise ValueError(f"names {found}; known are {', '.join(BY_NAME)}, or all, or {NO_DATASET}")
         return value
 
     @field_validator("freshness")
@@ -216,7 +220,9 @@ class Settings(LakeSettings, AlertSettings):
         return parse_plan(self.plan)
 
     def wanted_datasets(self) -> tuple[Dataset, ...]:
-        """The datasets asked for, in the order of the registry; `state_status` always, because others are dated by it."""
+        """The datasets asked for, in the order of the registry; with any of them `state_status`, by which others are dated."""
+        if names_in(self.datasets) == [NO_DATASET]:
+            return ()
         wanted = set(names_in(self.datasets)) | {"state_status"}
         return DATASETS if "all" in wanted else tuple(dataset for dataset in DATASETS if dataset.name in wanted)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from orchestration.modelling import prepare_manifest, raw_readers
 from orchestration.pipeline import Pipeline
 from orchestration.raw_keeping import DroppedRaw, drop_old_raw
 from warehouse.packing import PACKED_AFTER_DAYS, PackedDay, pack_days, packable_days
@@ -34,10 +33,10 @@ def tidy_storage(pipeline: Pipeline, is_dry: bool = False) -> Tidied:
     packed_before = (now - timedelta(days=PACKED_AFTER_DAYS)).date()
     days = len(packable_days(pipeline.vault, packed_before))
     packed = () if is_dry else tuple(pack_days(pipeline.vault, packed_before))
-    readers, raw_before = raw_readers(prepare_manifest()), begin_of_day(now - timedelta(days=settings.raw_days))
+    readers, raw_before = pipeline.raw_readers(), begin_of_day(now - timedelta(days=settings.raw_days))
     dropped = DroppedRaw()
     if settings.warehouse_file.exists():
-        dropped = drop_old_raw(settings.warehouse_file, pipeline.vault, readers, raw_before, is_dry)
+        dropped = drop_old_raw(settings.warehouse_file, pipeline.sources, readers, raw_before, is_dry)
     return Tidied(packed, days, dropped, raw_before, kept_whole(readers))
 
 

@@ -1,7 +1,8 @@
 """The lake: every mart's permanent home, Parquet files under a catalog (a DuckLake), and how to open it.
 
-Belongs here: where a lake is, loading the extensions, attaching it. Does not: the two places of a shared one (`lake_places`), who
-may write (`lake_locks`), what is written (`lake_publish`), its upkeep (`lake_upkeep`), reading it for a person (`query`).
+Belongs here: where a lake is, loading the extensions, attaching it, a transaction in it. Does not: the two places of a shared
+one (`lake_places`), who may write (`lake_locks`), what is written (`lake_publish`, `lake_sending`), its upkeep (`lake_upkeep`),
+reading it for a person (`query`).
 
 The extensions come as packages of their own, so that nothing is ever fetched at run time. A catalog in SQLite is in WAL mode:
 readers and the writer then never wait for each other. Passwords and keys reach DuckDB as secrets of the connection, which it
@@ -24,6 +25,7 @@ from warehouse.connection import WarehouseError
 from warehouse.lake_places import Bucket, Server
 
 NAME = "lake"
+AUTHOR = "htw"
 BUSY_TIMEOUT_MS = 10_000
 # DuckLake doubles its pause between tries of a commit; what conflicts in earnest is kept apart by locks.
 RETRY_WAIT_MS = 10
@@ -101,6 +103,26 @@ def attach(
     options += ["read_only"] if read_only else []
     options += [f"snapshot_time '{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"] if at else []
     connection.execute(f"attach {literal(address)} as {name} ({', '.join(options)})")
+
+
+@contextlib.contextmanager
+def committed(connection: duckdb.DuckDBPyConnection, says: str) -> Iterator[None]:
+    """One transaction of the attached lake, with words that `htw lake status` shows; taken back after any error."""
+    connection.execute("begin")
+    try:
+        yield
+        connection.execute(f"call {NAME}.set_commit_message({literal(AUTHOR)}, {literal(says)})")
+        connection.execute("commit")
+    except BaseException:
+        _roll_back(connection)
+        raise
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute("rollback")
+    except duckdb.Error as error:
+        raise LakeError(f"what was begun in the lake could not be taken back ({error})") from error
 
 
 def _give_secrets(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> None:

@@ -15,9 +15,10 @@ import hashlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import duckdb
 from filelock import FileLock, Timeout
 
-from warehouse.lake import Lake, LakeError, mend_of
+from warehouse.lake import Lake, LakeError, attached, mend_of
 from warehouse.lake_places import Bucket, Server
 
 LOCK_WAIT_S = 120.0
@@ -64,6 +65,13 @@ def is_made(lake: Lake) -> bool:
             cursor.execute("select to_regclass('ducklake_metadata') is not null")
             return bool(cursor.fetchone()[0])
     return lake.catalog.exists()
+
+
+def make_once(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    """Make a lake where there is none yet: two that make one catalog at once would both fail."""
+    if not is_made(lake):
+        with lake_lock(lake), attached(connection, lake):
+            pass
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
 """What the lake notes about each publish, beside the rows: how far every mart was brought, from which working file and models.
 
-Belongs here: those tables. Does not: what is done about it (`lake_publish`). A lake of one publisher has one of each. Where
-several publish, each has its own: two transactions that delete from one table conflict, and a sequence is of one working file.
+Belongs here: those tables, the words of a commit. Does not: what is done about them (`lake_publish`). A lake of one publisher has
+one of each. Where several publish, each has its own: two transactions that delete from one table conflict, and a sequence is of
+one working file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from warehouse.changes import OWNER, Progress, make_progress, note_progress, rea
 from warehouse.lake import NAME, Lake, literal
 
 EDITION, PROGRESS = "edition", "progress"
+SLOTS_NAMED = 12
 HAS_TABLE = f"select 1 from __ducklake_metadata_{NAME}.ducklake_table where table_name = $1 and end_snapshot is null"
 HAS_COLUMN = f"select 1 from __ducklake_metadata_{NAME}.ducklake_column where column_name = $1 and end_snapshot is null limit 1"
 PUBLISHERS = f"""
@@ -100,3 +102,10 @@ def publications(connection: duckdb.DuckDBPyConnection) -> list[Publication]:
         row = connection.execute(f"select max(published_at) from {NAME}.main.{table}").fetchone()
         found.append(Publication(table.removeprefix(f"{EDITION}_"), row[0] if row else None))
     return found
+
+
+def slots_in_words(slots: Sequence[tuple[str, str]]) -> str:
+    """What a commit says of what came: slots, the newest first, with their datasets."""
+    named = [f"{slot} {datasets}" for slot, datasets in slots[:SLOTS_NAMED]]
+    more = [f"and {len(slots) - SLOTS_NAMED} slots more"] if len(slots) > SLOTS_NAMED else []
+    return "; ".join([*named, *more]) or "no new slots"

@@ -21,7 +21,7 @@ publisher that dies leaves nothing; what it had begun is an orphan for upkeep, a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,16 +29,14 @@ from pathlib import Path
 import duckdb
 
 from warehouse.changes import Progress, Shape, bring_up, columns_of, may_differ, reached, shapes_of
-from warehouse.lake import NAME, Lake, LakeError, attached, literal
+from warehouse.lake import NAME, Lake, LakeError, attached, committed, literal
 from warehouse.lake_layout import choose_format, describe, exchange_views, lacking, make_room, make_table
-from warehouse.lake_locks import is_made, lake_lock
-from warehouse.lake_notes import Edition, Notes, is_of_many
+from warehouse.lake_locks import lake_lock, make_once
+from warehouse.lake_notes import Edition, Notes, is_of_many, slots_in_words
 from warehouse.marts import Mart, hash_of, tables_of
 from warehouse.publish import fingerprint_of_content, origin_of
 from warehouse.raw_tables import quoted
 
-AUTHOR = "htw"
-SLOTS_NAMED = 12
 FILES = """
     select schemas.path || tables.path || files.path
     from __ducklake_metadata_lake.ducklake_data_file as files
@@ -84,7 +82,7 @@ def publish_lake(
         has_lost_files = _has_lost_files(connection, lake)
         if known.fingerprint == fingerprint and not has_lost_files:
             return LakePublished(None)
-        with _committed(connection, known):
+        with committed(connection, _message(connection, known.fetch_seq)):
             changes = _write_all(connection, marts, known, new, notes, has_lost_files)
             notes.write(new, now)
     return LakePublished(changes)
@@ -93,10 +91,7 @@ def publish_lake(
 def _publish_among_many(
     connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequence[Mart], new: Edition, now: datetime, owner: str
 ) -> dict[str, int] | None:
-    if not is_made(lake):
-        # Two that make one catalog at once would both fail.
-        with lake_lock(lake), attached(connection, lake):
-            pass
+    make_once(connection, lake)
     with attached(connection, lake):
         return _write_own(connection, lake, marts, new, now, owner)
 
@@ -113,14 +108,14 @@ def _write_own(
     there = columns_of(connection, literal(NAME))
     is_ready = known.described == new.described and not any(_is_lacking(shape, there) for shape in shapes)
     if not is_ready:
-        with _locked(lake), _committed(connection, known):
+        with _locked(lake), committed(connection, _message(connection, known.fetch_seq)):
             _lay_out(connection, shapes, marts, known.described != new.described)
             notes.make()
     before = notes.progress() if known.basis == new.basis else {}
     after = {shape.mart.name: reached(connection, shape) for shape in shapes}
     steps = [(shape, before.get(shape.mart.name), after[shape.mart.name]) for shape in shapes]
     needed = {step[0].mart.name: step for step in steps if may_differ(*step)}
-    with _locked(lake, [*needed, *notes.tables]), _committed(connection, known):
+    with _locked(lake, [*needed, *notes.tables]), committed(connection, _message(connection, known.fetch_seq)):
         changes = {name: bring_up(connection, *step) for name, step in needed.items()}
         notes.write_progress(after)
         notes.write(new, now)
@@ -145,7 +140,8 @@ def _lay_out(connection: duckdb.DuckDBPyConnection, shapes: Sequence[Shape], mar
     for shape in shapes:
         if make_room(connection, shape, there.get(shape.mart.name)) or is_other:
             describe(connection, shape)
-    if is_other:
+    # Whoever publishes no view has left the modelling to others.
+    if is_other and any(mart.is_view for mart in marts):
         exchange_views(connection, marts)
 
 
@@ -184,20 +180,6 @@ def _write_all(
     return changes
 
 
-@contextlib.contextmanager
-def _committed(connection: duckdb.DuckDBPyConnection, known: Edition) -> Iterator[None]:
-    """One transaction, whose message names the slots that came since the publish before; taken back after any error."""
-    connection.execute("begin")
-    try:
-        yield
-        message = literal(_message(connection, known.fetch_seq))
-        connection.execute(f"call {NAME}.set_commit_message({literal(AUTHOR)}, {message})")
-        connection.execute("commit")
-    except BaseException:
-        _roll_back(connection)
-        raise
-
-
 def _has_lost_files(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
     """Whether the catalog names files that are not there, as where only the folder of the data was lost."""
     assert isinstance(lake.data, Path)
@@ -216,13 +198,4 @@ def _message(connection: duckdb.DuckDBPyConnection, since: int) -> str:
         "where fetch_seq > ? and verdict = 'loaded' group by slot order by slot desc",
         [since],
     ).fetchall()
-    named = [f"{slot} {datasets}" for slot, datasets in rows[:SLOTS_NAMED]]
-    more = [f"and {len(rows) - SLOTS_NAMED} slots more"] if len(rows) > SLOTS_NAMED else []
-    return "; ".join([*named, *more]) or "no new slots"
-
-
-def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    try:
-        connection.execute("rollback")
-    except duckdb.Error as error:
-        raise LakeError(f"what was begun in the lake could not be taken back ({error})") from error
+    return slots_in_words(rows)

@@ -32,6 +32,7 @@ OLD = f"""
     select {COLUMNS} from ops.payloads p anti join ops.dropped_raw d using (load_seq)
     where p.dataset = $1 and p.slot < $2 and p.load_seq <= $3 order by p.load_seq
 """
+DROPPED = f"select {COLUMNS} from ops.payloads p semi join ops.dropped_raw d using (load_seq) where true"
 NOTE = """
     insert into ops.dropped_raw
     select load_seq, dataset, snapshot_at from ops.payloads where load_seq in (select unnest($1::bigint[]))
@@ -119,6 +120,13 @@ def wanted_back(connection: duckdb.DuckDBPyConnection, readers: Readers, is_anew
                 rows = connection.execute(WANTED, [dataset, known, reader.replays]).fetchall()
                 found |= {payload.load_seq: payload for payload in (Payload(*row) for row in rows)}
     return sorted(found.values(), key=lambda payload: (payload.dataset, payload.slot, payload.load_seq))
+
+
+def dropped_among(connection: duckdb.DuckDBPyConnection, load_seqs: str) -> list[Payload]:
+    """Those of some loads (a query of load sequences) whose raw rows were dropped."""
+    if connection.execute(EXISTS, ["ops", "dropped_raw"]).fetchone() is None:
+        return []
+    return [Payload(*row) for row in connection.execute(f"{DROPPED} and p.load_seq in ({load_seqs})").fetchall()]
 
 
 def note_back(connection: duckdb.DuckDBPyConnection, load_seqs: Iterable[int]) -> None:

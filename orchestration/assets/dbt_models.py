@@ -21,9 +21,10 @@ LEDGER_OF_FETCHES = ("fetches", "definition_changes")
 
 
 def build_model_assets(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
-    """Every dbt model and seed as one multi-asset; any subset can be materialised alone."""
-    manifest = prepare_manifest()
-    models = {uid: node for uid, node in manifest["nodes"].items() if node["resource_type"] in RESULT_KINDS}
+    """Every dbt model and seed that is built here as one multi-asset; any subset can be materialised alone."""
+    manifest, left_out = prepare_manifest(), pipeline().left_out()
+    built = {uid: node for uid, node in manifest["nodes"].items() if uid not in left_out}
+    models = {uid: node for uid, node in built.items() if node["resource_type"] in RESULT_KINDS}
     tests = {uid: node for uid, node in manifest["nodes"].items() if _attached(node) in models}
 
     @dg.multi_asset(
@@ -46,8 +47,8 @@ def build_model_assets(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
 
 def build_published_asset(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
     """The copy that readers open; made only after models were built and their tests passed."""
-    manifest = prepare_manifest()
-    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and node["schema"] == "marts"]
+    built = [node for uid, node in prepare_manifest()["nodes"].items() if uid not in pipeline().left_out()]
+    models = [node for node in built if node["resource_type"] == "model" and node["schema"] == "marts"]
     # A view stands as it was built: Dagster would skip what follows something that was not made in this run.
     marts = [node for node in models if node["config"]["materialized"] != "view"]
 
