@@ -1,7 +1,8 @@
 """Moving a lake: from a local to a shared one or back, as a publish from a lake instead of a working file.
 
-Belongs here: copying the marts of one lake to another, day by day, and comparing them. Does not: which lakes (the caller says),
-the exchange of rows (`changes`), tables and words (`lake_layout`). Earlier states are not moved: `AT` begins anew.
+Belongs here: copying marts and raw rows of one lake to another, day by day, and comparing them. Does not: which lakes (the caller
+says), the exchange of rows (`changes`), tables and words (`lake_layout`, `lake_raw`). Earlier states are not moved: `AT` begins
+anew.
 
 Every mart, and of a lake of several publishers the rows of each, is brought up as a publisher would bring it: days that agree are
 passed over, so that a copy that was cut off goes on where it was, and what others publish to the target stays. At the end counts
@@ -11,17 +12,18 @@ writes what changed, as if nothing had been moved. Nobody writes either meanwhil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
 
 from warehouse.as_of import inside
 from warehouse.changes import OWNER, Shape, columns_of, exchange_all, shapes_of
-from warehouse.lake import NAME, Lake, LakeError, attached, literal
+from warehouse.lake import NAME, Lake, LakeError, attached, committed, literal
 from warehouse.lake_layout import choose_format, describe, exchange_views, make_room
 from warehouse.lake_locks import is_made, lake_lock
 from warehouse.lake_notes import HAS_COLUMN, PUBLISHERS, Notes, is_of_many
+from warehouse.lake_raw import copy_landings, lay_out_like, senders
 from warehouse.marts import Mart
 
 SOURCE = "source"
@@ -29,7 +31,8 @@ SOURCE = "source"
 
 @dataclass(frozen=True)
 class Moved:
-    """A mart as it is in the target now: its rows and their checksum, which are those of the source; rows written this time."""
+    """A mart, or a table of raw rows, as it is in the target now: its rows and their checksum, which are those of the source;
+    rows written this time."""
 
     mart: str
     row_count: int
@@ -38,7 +41,7 @@ class Moved:
 
 
 def move_lake(source: Lake, target: Lake, marts: Sequence[Mart], publisher: str, on_mart: Callable[[Moved], None]) -> list[Moved]:
-    """Copy all marts of a lake to another, and compare them. May be called again at any time, and goes on where it was.
+    """Copy all that a lake holds to another, and compare it. May be called again at any time, and goes on where it was.
 
     `publisher` is the name under which rows of a local lake stand in a shared one. Raises `LakeError`, with the source as it was,
     where either cannot be used, the target is of another kind, or what arrived is not what was sent.
@@ -62,17 +65,20 @@ def _move(
 ) -> list[Moved]:
     owners = _owners(connection)
     wanted = [mart for mart in marts if mart.is_view or mart.name in columns_of(connection, literal(SOURCE))]
-    is_owned = bool(owners) or target.is_shared
+    sending = senders(connection, SOURCE)
+    is_owned = bool(owners or sending) or target.is_shared
     _refuse_other_kind(connection, target, is_owned)
-    named = owners or [publisher if is_owned else ""]
-    _lay_out(connection, wanted, named)
+    # Where raw rows were sent, and nothing was published yet, nobody's marts are to be moved.
+    named = owners or ([] if sending else [publisher if is_owned else ""])
+    raw = _lay_out(connection, wanted, named)
+    marts_of = [[_part(shape, owner, bool(owners)) for owner in named] for shape in shapes_of(connection, wanted, NAME)]
+    raw_of = [[_part(shape, owner, is_named=True) for owner in sending] for shape in raw]
     moved = []
-    for shape in shapes_of(connection, wanted, NAME):
-        written = sum(exchange_all(connection, _part(shape, owner, owners)).rows for owner in named)
-        moved.append(_compared(connection, [_part(shape, owner, owners) for owner in named], written))
+    for parts in (*marts_of, *raw_of):
+        written = sum(exchange_all(connection, part).rows for part in parts)
+        moved.append(_compared(connection, parts, written))
         on_mart(moved[-1])
-    for owner in named:
-        _copy_notes(connection, owner if owners else "", owner)
+    _copy_notes(connection, {owner if owners else "": owner for owner in named})
     return moved
 
 
@@ -94,25 +100,27 @@ def _refuse_other_kind(connection: duckdb.DuckDBPyConnection, target: Lake, is_o
         )  # fmt: skip
 
 
-def _part(shape: Shape, owner: str, owners: Sequence[str]) -> Shape:
-    """The rows of one publisher, on both sides."""
-    here = f"(select * from {shape.here} where {OWNER} = {literal(owner)})" if owners else shape.here
+def _part(shape: Shape, owner: str, is_named: bool) -> Shape:
+    """The rows of one publisher on both sides; those of the source may not name it."""
+    here = f"(select * from {shape.here} where {OWNER} = {literal(owner)})" if is_named else shape.here
     return replace(shape, here=here, owner=owner)
 
 
-def _lay_out(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], named: Sequence[str]) -> None:
-    connection.execute("begin")
-    there = columns_of(connection, literal(NAME))
-    for owner in named:
-        Notes(connection, owner).make()
-    if not there:
-        choose_format(connection)
-    for shape in shapes_of(connection, marts, NAME):
-        owned = replace(shape, owner=named[0])
-        if make_room(connection, owned, there.get(shape.mart.name)):
-            describe(connection, owned)
-    exchange_views(connection, marts)
-    connection.execute("commit")
+def _lay_out(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], named: Sequence[str]) -> list[Shape]:
+    """Make what lacks; the tables of raw rows."""
+    with committed(connection, "tables of another lake"):
+        there = columns_of(connection, literal(NAME))
+        for owner in named:
+            Notes(connection, owner).make()
+        if not there:
+            choose_format(connection)
+        for shape in shapes_of(connection, marts, NAME):
+            owned = replace(shape, owner=named[0])
+            if make_room(connection, owned, there.get(shape.mart.name)):
+                describe(connection, owned)
+        if named:
+            exchange_views(connection, marts)
+        return lay_out_like(connection, SOURCE)
 
 
 def _compared(connection: duckdb.DuckDBPyConnection, parts: Sequence[Shape], written: int) -> Moved:
@@ -143,9 +151,11 @@ def _checked(connection: duckdb.DuckDBPyConnection, selects: Sequence[str]) -> t
     return (int(row[0]), f"{int(row[1]):x}") if row else (0, "")
 
 
-def _copy_notes(connection: duckdb.DuckDBPyConnection, before: str, after: str) -> None:
-    connection.execute("begin")
-    for table, copy in zip(Notes(connection, before).tables, Notes(connection, after).tables, strict=True):
-        connection.execute(f"delete from {NAME}.main.{copy}")
-        connection.execute(f"insert into {NAME}.main.{copy} by name from {SOURCE}.main.{table}")
-    connection.execute("commit")
+def _copy_notes(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> None:
+    """Those of all publishers together, by their names before, and after."""
+    with committed(connection, "all of another lake"):
+        for before, after in names.items():
+            for table, copy in zip(Notes(connection, before).tables, Notes(connection, after).tables, strict=True):
+                connection.execute(f"delete from {NAME}.main.{copy}")
+                connection.execute(f"insert into {NAME}.main.{copy} by name from {SOURCE}.main.{table}")
+        copy_landings(connection, SOURCE)

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import duckdb
 
-from warehouse.changes import OWNER, columns_of
+from warehouse.changes import OWNER, Shape, columns_of
 from warehouse.lake import NAME, Lake, LakeError, committed, literal
 from warehouse.lake_layout import choose_format
 from warehouse.lake_locks import lake_lock
+from warehouse.marts import Mart
 from warehouse.raw_tables import RawTable, quoted
 
 LOAD_SEQ = "_load_seq"
@@ -34,7 +35,7 @@ NOTES = "landing_"
 NOTE_COLUMNS = {"basis": "varchar", "load_seq": "bigint", "payload_count": "bigint", "sent_seq": "bigint"}
 SENDERS = f"""
     select table_name from duckdb_tables()
-    where (database_name, schema_name) = ({literal(NAME)}, 'main') and starts_with(table_name, '{NOTES}') order by all
+    where database_name = $1 and schema_name = 'main' and starts_with(table_name, '{NOTES}') order by all
 """
 
 
@@ -61,9 +62,9 @@ def notes_of(publisher: str) -> str:
     return NOTES + publisher
 
 
-def senders(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Who ever sent raw rows to the attached lake."""
-    return [table.removeprefix(NOTES) for (table,) in connection.execute(SENDERS).fetchall()]
+def senders(connection: duckdb.DuckDBPyConnection, lake: str = NAME) -> list[str]:
+    """Who ever sent raw rows to an attached lake."""
+    return [table.removeprefix(NOTES) for (table,) in connection.execute(SENDERS, [lake]).fetchall()]
 
 
 def landing_of(connection: duckdb.DuckDBPyConnection, publisher: str) -> Landing:
@@ -105,6 +106,36 @@ def lay_out(connection: duckdb.DuckDBPyConnection, lake: Lake, tables: Sequence[
             connection.execute(f"create schema if not exists {NAME}.{schema}")
         for table, missing in zip(wanted, _lacking(connection, wanted).values(), strict=True):
             _make(connection, table, missing)
+
+
+def lay_out_like(connection: duckdb.DuckDBPyConnection, source: str) -> list[Shape]:
+    """Make the tables of raw rows that another attached lake has, in the transaction of whoever calls; each with what it is to be
+    brought to. None where nobody ever sent any."""
+    found = [("raw", "_slot", columns_of(connection, literal(source), "raw"))]
+    found += [("ops", "slot", columns_of(connection, literal(source), "ops"))]
+    tables = [_Table(schema, name, dict(columns), day) for schema, day, named in found for name, columns in named.items()]
+    for schema in {table.schema for table in tables}:
+        connection.execute(f"create schema if not exists {NAME}.{schema}")
+    for table, missing in zip(tables, _lacking(connection, tables).values(), strict=True):
+        _make(connection, table, missing)
+    return [_shape(table, source) for table in tables]
+
+
+def _shape(table: _Table, source: str) -> Shape:
+    """Of every publisher its own rows are brought, whatever others have."""
+    mart = Mart(f"{table.schema}.{table.name}", units=(table.day,), partition_by=table.day, per_publisher=True)
+    columns = tuple((name, kind) for name, kind in table.columns.items() if name != OWNER)
+    return Shape(mart, columns, None, table.address.replace(NAME, source, 1), table.address)
+
+
+def copy_landings(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+    """How far each publisher has sent, as another attached lake notes it, in the transaction of whoever calls."""
+    for publisher in senders(connection, source):
+        table = f"main.{notes_of(publisher)}"
+        columns = ", ".join(f"{name} {kind}" for name, kind in NOTE_COLUMNS.items())
+        connection.execute(f"create table if not exists {NAME}.{table} ({columns})")
+        connection.execute(f"delete from {NAME}.{table}")
+        connection.execute(f"insert into {NAME}.{table} from {source}.{table}")
 
 
 def _make(connection: duckdb.DuckDBPyConnection, table: _Table, missing: Sequence[str]) -> None:

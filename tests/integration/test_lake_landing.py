@@ -19,6 +19,7 @@ from tests.production.cluster import Cluster, binaries, running_cluster
 from tests.stores import Store, new_lake, running_store
 from warehouse.connection import connect
 from warehouse.lake import NAME, Lake, LakeError, attached
+from warehouse.lake_moving import move_lake
 from warehouse.lake_sending import Sent, send
 from warehouse.lake_taking import Taken, held_by, take, take_again, was_taken
 from warehouse.lake_upkeep import maintain
@@ -298,3 +299,30 @@ def test_a_log_that_names_rows_which_are_gone_takes_nothing(machines: list[Machi
     with pytest.raises(LakeError, match="1 payloads of coins without any row"):
         carl.take()
     assert carl.ids() == []
+
+
+def test_raw_rows_move_with_their_lake_and_sending_and_taking_go_on(
+    machines: list[Machine], cluster: Cluster, store: Store, tmp_path: Path
+) -> None:
+    anna, bert, carl = machines
+    for machine in (anna, bert):
+        machine.load(f"{machine.name}1")
+        machine.load(f"{machine.name}2", minute=5, rows=MANY_ROWS)
+        machine.send()
+    bert.forget(f"{BERT}1")
+    bert.send()
+    carl.take()
+    copy, back = Lake.below(tmp_path / "copy"), new_lake(cluster, store, "landing_back")
+    moved = {done.mart: done.row_count for done in move_lake(carl.lake, copy, [], ANNA, lambda _: None)}
+    assert (moved["raw.coins"], moved["ops.payloads"]) == (2 * MANY_ROWS + ROWS_EACH, 5)
+    move_lake(copy, back, [], ANNA, lambda _: None)
+    for machine in machines:
+        machine.lake = back
+    assert (anna.send(), bert.send(), carl.take()) == (Sent(), Sent(), Taken())
+    anna.load(f"{ANNA}3", minute=10)
+    assert (anna.send(), carl.take()) == (Sent(1, 3), Taken(1, 3))
+    assert carl.content() == sorted(anna.content() + bert.content())
+    fresh = Machine(tmp_path, "d" * 12, back)
+    fresh.take()
+    assert fresh.content() == carl.content()
+    fresh.connection.close()
