@@ -23,6 +23,7 @@ from orchestration.clock import Clock
 from orchestration.findings import Finding
 from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.errors import HyperTrackerError, QuotaSpentError
+from orchestration.landing_report import landing_words
 from orchestration.modelling import BuildError, prepare_manifest
 from orchestration.repairing import look_around
 from orchestration.settings import Settings
@@ -42,7 +43,10 @@ PACKAGES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "httpx", "pandas")
 def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     """Every finding, in the order a request travels. Costs one request."""
     budget = Budget(settings.budget_file, settings.plan_limits(), clock)
-    yield from _api(settings, clock, budget)
+    if settings.wanted_datasets():
+        yield from _api(settings, clock, budget)
+    else:
+        yield Finding("token and API", True, "not needed: HTW_DATASETS is none, and nothing is polled here")
     yield _plan(settings)
     yield _budget(settings, budget)
     yield _disk(settings.data_dir)
@@ -50,6 +54,8 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield from look_around(settings)
     yield _published(settings.published_file)
     yield _guarded("lake", lambda: _lake(settings))
+    if settings.landing.is_shared:
+        yield _guarded("raw rows", lambda: landing_words(settings))
     yield _guarded("dbt project", lambda: _models())
     yield Finding("versions", True, f"Python {sys.version.split()[0]}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
 

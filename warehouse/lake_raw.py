@@ -40,7 +40,7 @@ SENDERS = f"""
 
 
 @dataclass(frozen=True)
-class Landing:
+class SentUpTo:
     """How far a publisher has sent: from which working file, up to which load, how many payloads of it, in how many steps."""
 
     basis: str = ""
@@ -67,9 +67,9 @@ def senders(connection: duckdb.DuckDBPyConnection, lake: str = NAME) -> list[str
     return [table.removeprefix(NOTES) for (table,) in connection.execute(SENDERS, [lake]).fetchall()]
 
 
-def landing_of(connection: duckdb.DuckDBPyConnection, publisher: str) -> Landing:
+def landing_of(connection: duckdb.DuckDBPyConnection, publisher: str) -> SentUpTo:
     row = connection.execute(f"select {', '.join(NOTE_COLUMNS)} from {NAME}.main.{notes_of(publisher)}").fetchone()
-    return Landing(*row) if row else Landing()
+    return SentUpTo(*row) if row else SentUpTo()
 
 
 def standing(publisher: str, only: str = "true") -> str:

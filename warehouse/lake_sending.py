@@ -21,7 +21,7 @@ from warehouse.changes import OWNER, count
 from warehouse.lake import NAME, Lake, LakeError, attached, committed, literal
 from warehouse.lake_locks import lake_lock, make_once
 from warehouse.lake_notes import slots_in_words
-from warehouse.lake_raw import LISTED, LOG, Landing, landing_of, lay_out, notes_of, raw_columns, raw_name, standing
+from warehouse.lake_raw import LISTED, LOG, SentUpTo, landing_of, lay_out, notes_of, raw_columns, raw_name, standing
 from warehouse.publish import origin_of
 from warehouse.raw_tables import RawTable, quoted
 from warehouse.retention import Payload, dropped_among
@@ -84,14 +84,14 @@ class _Sender:
         self._finish(known, basis)
         return sent
 
-    def _is_read_on(self, known: Landing, basis: str) -> bool:
+    def _is_read_on(self, known: SentUpTo, basis: str) -> bool:
         """Choose what was loaded since (`unsent`); whether that is all there is to do."""
         self._make("unsent", f"select load_seq from sendable where load_seq > {known.load_seq}")
         self._make("unsendable", f"select {LISTED} from sendable where false")
         added = known.payload_count + count(self.connection, "unsent")
         return known.basis == basis and added == count(self.connection, "sendable")
 
-    def _withdraw(self, known: Landing, sent_up_to: str) -> Landing:
+    def _withdraw(self, known: SentUpTo, sent_up_to: str) -> SentUpTo:
         """Compare all payloads: choose what the lake lacks (`unsent`), take out of it what is not here (`unsendable`). What was
         loaded since the last time goes there in any case: its rows may be others."""
         alike = " and ".join(f"here.{name} is not distinct from there.{name}" for name in ALIKE)
@@ -120,7 +120,7 @@ class _Sender:
         self.connection.execute("delete from unsent where load_seq in (select load_seq from sending)")
         return count(self.connection, "sending")
 
-    def _send_step(self, known: Landing) -> tuple[int, Landing]:
+    def _send_step(self, known: SentUpTo) -> tuple[int, SentUpTo]:
         rows, new = 0, self._reached(replace(known, sent_seq=known.sent_seq + 1), "(select max(load_seq) from sending)")
         with self._locked(), committed(self.connection, self._words()):
             for dataset in self._datasets(THIS_STEP):
@@ -134,25 +134,25 @@ class _Sender:
             self._note(new)
         return rows, new
 
-    def _finish(self, known: Landing, basis: str) -> None:
+    def _finish(self, known: SentUpTo, basis: str) -> None:
         done = self._reached(replace(known, basis=basis), "(select max(load_seq) from sendable)")
         if done != landing_of(self.connection, self.publisher):
             with self._locked(), committed(self.connection, "raw rows compared"):
                 self._note(done)
 
-    def _reached(self, known: Landing, load_seq: str) -> Landing:
+    def _reached(self, known: SentUpTo, load_seq: str) -> SentUpTo:
         row = self.connection.execute(
             f"select coalesce(max(load_seq), 0), count(*) from sendable where load_seq <= {load_seq}"
         ).fetchone()
         return replace(known, load_seq=int(row[0]), payload_count=int(row[1])) if row else known
 
-    def _log(self, relation: str, new: Landing, is_withdrawn: bool) -> None:
+    def _log(self, relation: str, new: SentUpTo, is_withdrawn: bool) -> None:
         self.connection.execute(
             f"insert into {LOG} ({LISTED}, {OWNER}, _sent_seq, _is_withdrawn) "
             f"select {LISTED}, {literal(self.publisher)}, {new.sent_seq}, {is_withdrawn} from {relation}"
         )
 
-    def _note(self, new: Landing) -> None:
+    def _note(self, new: SentUpTo) -> None:
         table = f"{NAME}.main.{notes_of(self.publisher)}"
         self.connection.execute(f"delete from {table}")
         values = [new.basis, new.load_seq, new.payload_count, new.sent_seq]

@@ -106,6 +106,14 @@ def was_taken(connection: duckdb.DuckDBPyConnection) -> bool:
     return count(connection, f"ops.taken_logs where publisher = {literal(ALL)}") > 0
 
 
+def taken_up_to(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """How far the log of each publisher was read into the open working file, which may never have been told to."""
+    try:
+        return dict(connection.execute("select publisher, sent_seq from ops.taken_logs").fetchall())
+    except duckdb.CatalogException:
+        return {}
+
+
 def held_by(connection: duckdb.DuckDBPyConnection, lake: Lake, payloads: Sequence[Payload]) -> set[Payload]:
     """Those payloads that were taken from the lake and can be had from there again. Raises `LakeError`."""
     _prepare(connection)

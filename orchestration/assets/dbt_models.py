@@ -47,7 +47,8 @@ def build_model_assets(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
 
 def build_published_asset(pipeline: Callable[[], Pipeline]) -> dg.AssetsDefinition:
     """The copy that readers open; made only after models were built and their tests passed."""
-    built = [node for uid, node in prepare_manifest()["nodes"].items() if uid not in pipeline().left_out()]
+    left_out = pipeline().left_out()
+    built = [node for uid, node in prepare_manifest()["nodes"].items() if uid not in left_out]
     models = [node for node in built if node["resource_type"] == "model" and node["schema"] == "marts"]
     # A view stands as it was built: Dagster would skip what follows something that was not made in this run.
     marts = [node for node in models if node["config"]["materialized"] != "view"]

@@ -145,6 +145,9 @@ def _modelled_by_the_command(settings: Settings, shared: dict[str, str]) -> None
     assert (done.returncode, json.loads(done.stdout)["lake_problem"]) == (0, ""), done.stderr
     polled = htw("poll", **division)
     assert (polled.returncode, "HTW_DATASETS" in polled.stdout + polled.stderr) == (0, True), polled.stderr
+    well = htw("doctor", **division).stdout
+    assert "nothing is polled here" in well
+    assert "raw rows of 2 other machines at the lake; all are taken" in " ".join(well.split())
     refused = htw("model", **division | {"lake_url": ""})
     assert (refused.returncode, "needs a lake that machines share" in refused.stderr) == (2, True), refused.stderr
 

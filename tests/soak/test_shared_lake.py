@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from orchestration.division import Landing
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.modelling import raise_for_failures
 from orchestration.pipeline import Pipeline
 from tests.integration.processes import python_process
 from tests.pipeline.conftest import DAY, Day, new_day
-from tests.pipeline.test_shared_lake import facts
+from tests.pipeline.test_shared_lake import ABOUT_POLLING, OF_ONE_MACHINE, facts
 from tests.production.cluster import PASSWORD, Cluster, binaries, running_cluster
 from tests.stores import BUCKET, KEY_ID, SECRET, store_process
 from warehouse.lake_upkeep import state_of
@@ -41,15 +42,16 @@ MACHINE = """
     from orchestration.modelling import raise_for_failures
     from orchestration.pipeline import Pipeline
     from orchestration.settings import load_settings
-    settings, chosen = load_settings(), [BY_NAME[name] for name in sys.argv[2].split(",")]
+    settings, chosen = load_settings(), [BY_NAME[name] for name in sys.argv[2].split(",") if name]
 
     def now():
-        return datetime.fromisoformat(httpx.get(sys.argv[1] + "/_sandbox/clock").json()["now"])
+        return datetime.fromisoformat(httpx.get(sys.argv[1] + "/_sandbox/clock", timeout=60).json()["now"])
 
     pipeline = Pipeline(settings, SteppedClock(now, lambda moment: None))
     print("ready", flush=True)
     for line in sys.stdin:
-        pipeline.poll(chosen, datetime.fromisoformat(line.strip()))
+        if chosen:
+            pipeline.poll(chosen, datetime.fromisoformat(line.strip()))
         raise_for_failures(pipeline.build())
         print(pipeline.publish().lake_problem or "published", flush=True)
 """
@@ -84,7 +86,7 @@ READER = """
 
 @dataclass
 class Machine:
-    """A process that polls its share, builds and publishes at every slot that it is told."""
+    """A process that polls its share, if it has one, builds and publishes at every slot that it is told."""
 
     process: Popen[str]
 
@@ -98,7 +100,9 @@ class Machine:
         return self.process.stdout.readline().strip()
 
 
-def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("landing", [Landing.HERE, Landing.SEND])
+def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, tmp_path: Path, landing: Landing) -> None:
+    """Each models what it polls; or all send their raw rows, and a fifth, which polls nothing, models them."""
     if (found := binaries()) is None:
         pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
     day: Day = new_day(coins="BTC,ETH", positions=400, orders=200)
@@ -107,7 +111,11 @@ def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, t
     stop, begun, slots = tmp_path / "stop", time.monotonic(), 0
     with running_cluster(found) as cluster, store_process() as endpoint, contextlib.ExitStack() as stack:
         settings = lake_settings(cluster, endpoint, tmp_path)
-        machines = [stack.enter_context(machine(day, settings, tmp_path / f"machine{n}", n)) for n in range(len(SHARES))]
+        divided = settings | {"landing": landing.value}
+        machines = [stack.enter_context(machine(day, divided, tmp_path / f"machine{n}", share)) for n, share in enumerate(SHARES)]
+        if landing is Landing.SEND:
+            takes = settings | {"landing": Landing.TAKE.value, "datasets": "none"}
+            machines.append(stack.enter_context(machine(day, takes, tmp_path / "models", ())))
         watchers: list[Popen[str]] = []
         for hours in range(0, 24, STEP_HOURS):
             slot = DAY + timedelta(hours=hours)
@@ -123,11 +131,14 @@ def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, t
             watchers = watchers or [
                 stack.enter_context(watcher(code, stop, settings, tmp_path)) for code in (UPKEEP, READER, READER)
             ]
+        # What was sent while the models were built.
+        machines[-1].begin(slot)
+        assert machines[-1].said() == "published"
         stop.touch()
         rounds, *reads = [json.loads(str(child.communicate(timeout=300)[0]).splitlines()[-1]) for child in watchers]
         shared = Pipeline(day.settings.model_copy(update=settings | {"data_dir": tmp_path / "machine0"}), day.clock)
         told = state_of(shared.settings.lake)
-        assert facts(shared.settings.lake) == facts(alone.settings.lake)
+        assert facts(shared.settings.lake, compared_but(landing)) == facts(alone.settings.lake, compared_but(landing))
     assert len(told.publishers) == len(machines)
     assert rounds >= 1
     assert all(found["reads"] >= slots for found in reads), reads
@@ -136,6 +147,11 @@ def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, t
         f"{sum(found['reads'] for found in reads)} reads of {max(found['states'] for found in reads)} states, "
         f"{time.monotonic() - begun:.0f} s: no error, and the facts of one machine"
     )
+
+
+def compared_but(landing: Landing) -> Sequence[str]:
+    """What of one machine cannot be compared: where one models all, only what tells of polls."""
+    return ABOUT_POLLING if landing is Landing.SEND else OF_ONE_MACHINE
 
 
 def lake_settings(cluster: Cluster, endpoint: str, folder: Path) -> dict[str, Any]:
@@ -148,11 +164,11 @@ def lake_settings(cluster: Cluster, endpoint: str, folder: Path) -> dict[str, An
 
 
 @contextlib.contextmanager
-def machine(day: Day, settings: dict[str, Any], data_dir: Path, number: int) -> Iterator[Machine]:
+def machine(day: Day, settings: dict[str, Any], data_dir: Path, share: Sequence[str]) -> Iterator[Machine]:
     ours = {"api_url": day.settings.api_url, "api_token": day.sandbox.token, "coins": "BTC,ETH", "plan": "1000000/day"}
-    given = environment(ours | settings | {"data_dir": data_dir, "datasets": "all"})
-    share = ",".join((*EVERYWHERE, *SHARES[number]))
-    with python_process(MACHINE, day.settings.api_url, share, environment=given) as process:
+    given = environment(ours | {"datasets": "all"} | settings | {"data_dir": data_dir})
+    chosen = ",".join((*EVERYWHERE, *share) if share else ())
+    with python_process(MACHINE, day.settings.api_url, chosen, environment=given) as process:
         yield Machine(process)
 
 

@@ -13,9 +13,11 @@ import pytest
 
 from orchestration.assets.dbt_models import build_published_asset
 from orchestration.definitions import build_definitions
+from orchestration.division import Landing
 from orchestration.hypertracker.datasets import BY_NAME, DATASETS
 from orchestration.modelling import prepare_manifest
 from orchestration.partitions import first_slot, slot_key, slot_of, slot_partitions
+from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence, slot_at
 from orchestration.settings import Settings, load_settings
 
@@ -23,6 +25,9 @@ REPOSITORY = Path(__file__).parents[2]
 FIRST_START = datetime(2026, 3, 24, 15, 42, tzinfo=UTC)
 PLAN = "1000000/day"
 JOBS = {"every_5_minutes", "every_15_minutes", "every_2_hours", "every_day"}
+# What is made of fetches, plans and verdicts, which stay with whoever polls.
+ABOUT_POLLS = ("fct_api_usage", "fct_definition_changes", "fct_slot_coverage")
+SHARED = {"lake_url": "ducklake:postgres://htw@127.0.0.1:1/lake", "lake_data": "s3://bucket/lake"}
 MOVED = ("open_positions", "order_snapshots", "coins")
 
 
@@ -141,12 +146,32 @@ def test_other_keys_are_refused(key: str) -> None:
         slot_of(key)
 
 
-def test_the_published_copy_follows_tables_only() -> None:
+def test_who_sends_raw_rows_builds_only_what_tells_of_polls(settings: Settings) -> None:
+    definitions = build_definitions(settings.model_copy(update=SHARED | {"landing": Landing.SEND}))
+    graph = definitions.resolve_asset_graph()
+    made = {tuple(key.path) for key in graph.materializable_asset_keys}
+    assert {key for key in made if key[0] != "raw"} == {("marts", name) for name in ABOUT_POLLS} | {("published", "hypertracker")}
+    assert {key[1] for key in made if key[0] == "raw"} == {dataset.name for dataset in DATASETS}
+    job = definitions.resolve_job_def("every_5_minutes")
+    assert ("marts", "fct_slot_coverage") in {tuple(key.path) for key in job.asset_layer.selected_asset_keys}
+    assert "model" not in definitions.get_repository_def().job_names
+
+
+def test_who_takes_raw_rows_builds_every_model_on_a_schedule_of_its_own(settings: Settings) -> None:
+    definitions = build_definitions(settings.model_copy(update=SHARED | {"landing": Landing.TAKE, "datasets": "none"}))
+    repository = definitions.get_repository_def()
+    assert {name for name in repository.job_names if not name.startswith("__")} == {"heal", "maintain_lake", "tidy", "model"}
+    schedule = repository.get_schedule_def("model_schedule")
+    assert (schedule.cron_schedule, schedule.default_status) == ("3-58/5 * * * *", dg.DefaultScheduleStatus.RUNNING)
+    assert not [key for key in definitions.resolve_asset_graph().materializable_asset_keys if key.path[0] == "raw"]
+
+
+def test_the_published_copy_follows_tables_only(settings: Settings) -> None:
     """Views are not built at every tick, and Dagster skips what follows something that was not made."""
     nodes = prepare_manifest()["nodes"].values()
     marts = {node["name"]: node["config"]["materialized"] for node in nodes if node["schema"] == "marts" and "columns" in node}
     views = {name for name, kind in marts.items() if kind == "view"}
-    followed = {key.path[-1] for key in build_published_asset(lambda: None).dependency_keys}  # type: ignore[arg-type, return-value]
+    followed = {key.path[-1] for key in build_published_asset(lambda: Pipeline(settings)).dependency_keys}
     assert "open_interest" in views
     assert not followed & views
     assert "fct_open_positions" in followed

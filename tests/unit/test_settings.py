@@ -127,6 +127,21 @@ def test_a_list_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str
         load_settings(api_token=SECRET)
 
 
+def test_who_polls_nothing_needs_no_token() -> None:
+    assert load_settings(datasets="none").wanted_datasets() == ()
+    with pytest.raises(SettingsError, match="unknown datasets none"):
+        load_settings(api_token=SECRET, datasets="none,coins")
+
+
+@pytest.mark.parametrize("landing", ["send", "take"])
+def test_raw_rows_go_through_a_lake_that_machines_share(landing: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    with pytest.raises(SettingsError, match=f"HTW_LANDING is {landing}, which needs a lake that machines share"):
+        load_settings(api_token=SECRET, landing=landing, lake_url=f"sqlite:{tmp_path}/catalog.sqlite")
+    shared = {"lake_url": "ducklake:postgres://htw@db.example:5432/lake", "lake_data": str(tmp_path / "lake")}
+    assert load_settings(api_token=SECRET, landing=landing, **shared).landing == landing
+
+
 @pytest.mark.parametrize("url", [LOOPBACK, "http://localhost:1", "http://[::1]:1"])
 def test_an_api_on_this_machine_needs_no_token(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("HTW_API_URL", url)
