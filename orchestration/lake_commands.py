@@ -31,8 +31,11 @@ def status(as_json: Json = False) -> None:
             out.print_json(json.dumps(asdict(state), default=str))
             return
         out.print(f"{place.catalog}: {_size(state.file_count, state.byte_count)} in {len(state.files)} tables", soft_wrap=True)
-        for table in sorted(state.files, key=lambda name: -state.bytes[name]):
+        held = [table for table in state.files if state.files[table]]
+        for table in sorted(held, key=lambda name: -state.bytes[name]):
             out.print(f"  {table}: {_size(state.files[table], state.bytes[table])}", markup=False, soft_wrap=True)
+        if others := len(state.files) - len(held):
+            out.print(f"  {others:,} others without a file: they are empty, or their few rows are in the catalog", soft_wrap=True)
         for told in state.publishers:
             mine = ", this machine" if told.publisher == own else ""
             out.print(f"  publisher {told.publisher}{mine}: last at {told.published_at} UTC", markup=False, soft_wrap=True)

@@ -23,6 +23,10 @@ LOCK_WAIT_S = 2.0
 
 def landing_words(settings: Settings) -> str:
     """What a machine has sent, or taken, and what waits. Raises `WarehouseError` where lake or working file cannot be read."""
+    if not settings.warehouse_file.exists():
+        return (
+            "none yet: `htw model` takes what others sent" if settings.landing is Landing.TAKE else "none yet: nothing was polled"
+        )
     sent = _sent(settings)
     return _of_sender(settings, sent) if settings.landing is Landing.SEND else _of_taker(settings, sent)
 

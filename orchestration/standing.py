@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from orchestration.division import Landing
 from orchestration.settings import DEMO_MARKER, Settings, SettingsError, load_offline_settings, load_settings
 
 DEMO_FOLDER = Path("demo")
@@ -41,6 +42,8 @@ READING = (
 DEMO = Step("htw demo", "a market day in miniature, without a token, in some three minutes")
 TOKEN = Step("cp .env.example .env", "then set HTW_API_TOKEN in it, and run `htw doctor`")
 POLLING = Step("make up", "the daemon and its UI: polls what the plan affords")
+MODEL = Step("htw model", "take what other machines sent, build, publish")
+NOTHING = "polling nothing: HTW_DATASETS is none"
 STATUS = Step("htw status", "what arrived, what is missing and why")
 HEAL = Step("htw heal", "ask again for what can still be had")
 
@@ -60,13 +63,23 @@ def standing(now: datetime) -> Standing:
     except SettingsError as error:
         return Standing((("settings", str(error)),), (Step("htw doctor", "once they are right"),))
     lacks_token = _lacks()
-    facts = [("settings", lacks_token or f"polling {settings.api_url}, plan {settings.plan}, coins {settings.coins}")]
+    facts = [("settings", lacks_token or _work(settings))]
     facts.append(("data", str(settings.data_dir) if settings.data_dir.exists() else f"none yet: there is no {settings.data_dir}"))
     if not settings.readers_file.exists():
         return Standing((*facts, *_unpublished(settings)), tuple(_first_steps(settings, bool(lacks_token))))
     is_demo = (settings.data_dir / DEMO_MARKER).exists()
     facts = [("data", f"{settings.data_dir}, a demo")] if is_demo else facts
     return _published(settings, facts, is_demo, now)
+
+
+def _work(settings: Settings) -> str:
+    if not settings.wanted_datasets():
+        return f"polling nothing, modelling what other machines sent to {settings.lake.catalog}" if _models(settings) else NOTHING
+    return f"polling {settings.api_url}, plan {settings.plan}, coins {settings.coins}"
+
+
+def _models(settings: Settings) -> bool:
+    return settings.landing is Landing.TAKE
 
 
 def _lacks() -> str:
@@ -90,6 +103,9 @@ def _first_steps(settings: Settings, lacks_token: bool) -> Iterator[Step]:
         yield DEMO
     if settings.published:
         return
+    if not settings.wanted_datasets():
+        yield from (MODEL, POLLING) if _models(settings) else ()
+        return
     yield from (TOKEN,) if lacks_token else (Step("htw poll", "fill the slots that are due, build, publish"), POLLING)
 
 
@@ -104,13 +120,14 @@ def _published(settings: Settings, facts: list[tuple[str, str]], is_demo: bool, 
         tally = connection.execute(MISSING, [now.replace(tzinfo=None)]).fetchone() if LEFT_OUT in catalog else None
     at, last = edition[0] if edition else None, newest[0].replace(tzinfo=UTC) if newest and newest[0] else None
     facts.append(("published", f"{len(catalog)} tables, at {at:%Y-%m-%d %H:%M} UTC" if at else f"{len(catalog)} tables"))
-    facts.append(("newest", f"{last:%Y-%m-%d %H:%M} UTC, {_ago(now - last)}" if last else "nothing has arrived yet"))
+    if settings.wanted_datasets() or last:
+        facts.append(("newest", f"{last:%Y-%m-%d %H:%M} UTC, {_ago(now - last)}" if last else "nothing has arrived yet"))
     missing, healable = tally or (0, 0)
     if missing and not is_demo:
         facts.append(("missing", f"{missing:,} slots of its last day" + (f", {healable:,} can still be had" if healable else "")))
     steps = [replace(step, command=f"{_set_to(settings)}{step.command}") for step in READING] if is_demo else list(READING)
     if not is_demo and not settings.published:
-        is_stale = last is None or now - last > STALE_AFTER
+        is_stale = bool(settings.wanted_datasets()) and (last is None or now - last > STALE_AFTER)
         steps = [*([POLLING] if is_stale else []), *([HEAL] if healable else []), *([STATUS] if missing else []), *steps]
     return Standing(tuple(facts), tuple(steps))
 

@@ -16,6 +16,10 @@ from orchestration.console import DONE, SLOTS_MISSING, Json, err, out, spoken_er
 from orchestration.settings import Settings, SettingsError, load_offline_settings
 
 DEFAULT_HOURS = 24
+NOTHING_POLLED = (
+    "HTW_DATASETS is none: nothing is polled here; what other machines polled is told by them, and by the lake: "
+    '`htw query --lake "from fct_slot_coverage"`'
+)
 AS_A_PARAGRAPH: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
 
 
@@ -38,7 +42,7 @@ def _show(settings: Settings, since: datetime, until: datetime, as_json: bool) -
     cell = cell_for(out.width, since, until)
     statuses = read_status(settings.warehouse_file, settings.wanted_datasets(), since, until, cell)
     if not statuses:
-        err.print("nothing was polled yet; run `htw poll`")
+        err.print("nothing was polled yet; run `htw poll`" if settings.wanted_datasets() else NOTHING_POLLED, soft_wrap=True)
     if as_json:
         out.print_json(json.dumps(status_json(statuses, (since, until), cell), default=str))
     elif statuses:

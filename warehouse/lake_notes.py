@@ -34,7 +34,11 @@ class Edition:
     fingerprint: str = ""
     basis: str = ""
     described: str = ""
-    fetch_seq: int = 0
+
+    @property
+    def load_seq(self) -> int:
+        """Up to which load of its working file the publish went."""
+        return int(self.fingerprint.partition("/")[0] or 0)
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,14 @@ class Notes:
         self._connection.execute(f"create schema if not exists {NAME}.marts")
         self._connection.execute(
             f"create table if not exists {self._table(EDITION)} "
-            "(published_at timestamp, fingerprint varchar, basis varchar, described varchar, fetch_seq bigint)"
+            "(published_at timestamp, fingerprint varchar, basis varchar, described varchar)"
         )
         make_progress(self._connection, self._table(PROGRESS))
 
     def edition(self) -> Edition:
         if not self.are_made:
             return Edition()
-        row = self._connection.execute(f"select fingerprint, basis, described, fetch_seq from {self._table(EDITION)}").fetchone()
+        row = self._connection.execute(f"select fingerprint, basis, described from {self._table(EDITION)}").fetchone()
         return Edition(*row) if row else Edition()
 
     def progress(self) -> dict[str, Progress]:
@@ -79,8 +83,8 @@ class Notes:
     def write(self, new: Edition, now: datetime) -> None:
         self._connection.execute(f"delete from {self._table(EDITION)}")
         self._connection.execute(
-            f"insert into {self._table(EDITION)} values ($1, $2, $3, $4, $5)",
-            [now.replace(tzinfo=None), new.fingerprint, new.basis, new.described, new.fetch_seq],
+            f"insert into {self._table(EDITION)} (published_at, fingerprint, basis, described) values ($1, $2, $3, $4)",
+            [now.replace(tzinfo=None), new.fingerprint, new.basis, new.described],
         )
 
     def write_progress(self, now: Mapping[str, Progress]) -> None:

@@ -69,7 +69,7 @@ def publish_lake(
     next call. Raises `LakeError`, with nothing changed, where the lake cannot be written.
     """
     basis, fingerprint = f"{origin_of(connection)}/{models}", fingerprint_of_content(connection, marts, models)
-    new = Edition(fingerprint, basis, hash_of(marts), _newest_fetch(connection))
+    new = Edition(fingerprint, basis, hash_of(marts))
     if lake.is_shared and not publisher:
         raise LakeError("rows of a shared lake are published under a name, and there is none")
     if lake.is_shared:
@@ -82,7 +82,7 @@ def publish_lake(
         has_lost_files = _has_lost_files(connection, lake)
         if known.fingerprint == fingerprint and not has_lost_files:
             return LakePublished(None)
-        with committed(connection, _message(connection, known.fetch_seq)):
+        with committed(connection, _message(connection, known.load_seq)):
             changes = _write_all(connection, marts, known, new, notes, has_lost_files)
             notes.write(new, now)
     return LakePublished(changes)
@@ -108,14 +108,14 @@ def _write_own(
     there = columns_of(connection, literal(NAME))
     is_ready = known.described == new.described and not any(_is_lacking(shape, there) for shape in shapes)
     if not is_ready:
-        with _locked(lake), committed(connection, _message(connection, known.fetch_seq)):
+        with _locked(lake), committed(connection, _message(connection, known.load_seq)):
             _lay_out(connection, shapes, marts, known.described != new.described)
             notes.make()
     before = notes.progress() if known.basis == new.basis else {}
     after = {shape.mart.name: reached(connection, shape) for shape in shapes}
     steps = [(shape, before.get(shape.mart.name), after[shape.mart.name]) for shape in shapes]
     needed = {step[0].mart.name: step for step in steps if may_differ(*step)}
-    with _locked(lake, [*needed, *notes.tables]), committed(connection, _message(connection, known.fetch_seq)):
+    with _locked(lake, [*needed, *notes.tables]), committed(connection, _message(connection, known.load_seq)):
         changes = {name: bring_up(connection, *step) for name, step in needed.items()}
         notes.write_progress(after)
         notes.write(new, now)
@@ -186,16 +186,11 @@ def _has_lost_files(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
     return not all((lake.data / row[0]).exists() for row in connection.execute(FILES).fetchall())
 
 
-def _newest_fetch(connection: duckdb.DuckDBPyConnection) -> int:
-    row = connection.execute("select coalesce(max(fetch_seq), 0) from ops.fetches").fetchone()
-    return int(row[0]) if row else 0
-
-
 def _message(connection: duckdb.DuckDBPyConnection, since: int) -> str:
     """The slots that arrived since the publish before, the newest first."""
     rows = connection.execute(
-        "select strftime(slot, '%Y-%m-%dT%H:%MZ'), string_agg(distinct dataset, ', ' order by dataset) from ops.fetches "
-        "where fetch_seq > ? and verdict = 'loaded' group by slot order by slot desc",
+        "select strftime(slot, '%Y-%m-%dT%H:%MZ'), string_agg(distinct dataset, ', ' order by dataset) from ops.payloads "
+        "where load_seq > ? group by slot order by slot desc",
         [since],
     ).fetchall()
     return slots_in_words(rows)

@@ -42,10 +42,13 @@ REMOVING = (
     f"call ducklake_cleanup_old_files('{NAME}', older_than => now() - interval '{REMOVED_AFTER_DAYS} days')",
     f"call ducklake_delete_orphaned_files('{NAME}', older_than => now() - interval '{REMOVED_AFTER_DAYS} days')",
 )
+# Tables other than marts are named with their schema.
 SIZES = f"""
-    select table_name, file_count, file_size_bytes + coalesce(delete_file_size_bytes, 0)
-    from ducklake_table_info('{NAME}')
-    order by table_name
+    select if(schema_name = 'marts', '', schema_name || '.') || table_name as name, file_count,
+        file_size_bytes + coalesce(delete_file_size_bytes, 0)
+    from ducklake_table_info('{NAME}') join __ducklake_metadata_{NAME}.ducklake_schema using (schema_id)
+    where end_snapshot is null
+    order by name
 """
 
 
