@@ -275,10 +275,8 @@ def test_what_was_lost_of_the_lake_is_made_again(working: Working, lost: str) ->
 
 
 def test_the_lake_tells_its_words_and_who_wrote_which_slots(working: Working) -> None:
-    working.connection.execute(
-        "insert into ops.fetches (fetch_seq, dataset, slot, verdict) values (1, 'coins', '2026-03-24 10:15', 'loaded')"
-    )
     working.load()
+    working.connection.execute("update ops.payloads set dataset = 'coins', slot = '2026-03-24 10:15' where load_seq > 1")
     working.publish()
     assert working.rows("select comment from duckdb_columns() where comment is not null and table_name = 'fct_snapshots'") == [
         ("It's a number.",)
