@@ -71,10 +71,10 @@ class _Sender:
 
     def send(self, put_back: PutBack) -> Sent:
         basis, known = origin_of(self.connection), landing_of(self.connection, self.publisher)
-        is_read_on = self._is_read_on(known, basis)
-        if not is_read_on:
-            # Until all was compared, a kill makes the next one compare again.
-            known = self._withdraw(replace(known, basis=""), str(known.load_seq) if known.basis == basis else "null")
+        if not self._is_read_on(known, basis):
+            self._compare(str(known.load_seq) if known.basis == basis else "null")
+            # Until all is sent, a kill makes the next one compare again.
+            known = self._withdraw(replace(known, basis=""))
         sent = Sent(withdrawn_count=count(self.connection, "unsendable"))
         while payloads := self._choose_step():
             if dropped := dropped_among(self.connection, "select load_seq from sending"):
@@ -91,8 +91,8 @@ class _Sender:
         added = known.payload_count + count(self.connection, "unsent")
         return known.basis == basis and added == count(self.connection, "sendable")
 
-    def _withdraw(self, known: SentUpTo, sent_up_to: str) -> SentUpTo:
-        """Compare all payloads: choose what the lake lacks (`unsent`), take out of it what is not here (`unsendable`). What was
+    def _compare(self, sent_up_to: str) -> None:
+        """Choose among all payloads what the lake lacks (`unsent`), and what it has that is not here (`unsendable`). What was
         loaded since the last time goes there in any case: its rows may be others."""
         alike = " and ".join(f"here.{name} is not distinct from there.{name}" for name in ALIKE)
         self._make("standing", f"from {standing(self.publisher)}")
@@ -100,6 +100,8 @@ class _Sender:
         self._make("unsent", f"select load_seq from sendable as here where coalesce(load_seq > {sent_up_to}, false) or {lacking}")
         kept = "(from sendable where load_seq not in (select load_seq from unsent))"
         self._make("unsendable", f"select {LISTED} from standing as there where not exists (from {kept} as here where {alike})")
+
+    def _withdraw(self, known: SentUpTo) -> SentUpTo:
         datasets = self._datasets("unsendable")
         if not datasets:
             return known
