@@ -44,7 +44,9 @@ class View:
         name = dataset or "all datasets"
         if not due:
             return f"{name}: no slot was due"
-        return f"{name}: all {due:,} slots arrived" if arrived == due else f"{name}: {arrived:,} of {due:,} slots arrived"
+        if arrived < due:
+            return f"{name}: {arrived:,} of {due:,} slots arrived"
+        return f"{name}: all {due:,} slots arrived" if due > 1 else f"{name}: the one slot that was due arrived"
 
 
 def current_edition() -> Edition:
