@@ -17,6 +17,8 @@ from orchestration.runs import first_error
 
 # The job under which Dagster runs what was started by hand in the UI, backfills among them.
 BY_HAND = "__ASSET_JOB"
+# How Dagster begins to tell of a process that ended before its run did.
+PROCESS_ENDED = "Run execution process for "
 FORGOTTEN_AFTER = timedelta(days=7)
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
@@ -47,4 +49,12 @@ def _error_of(instance: dg.DagsterInstance, run_id: str) -> str:
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
     entries = instance.all_logs(run_id, of_type=kinds)
     events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
-    return first_error(events) or next((event.message for event in events if event.message), "its log is in the Dagster UI")
+    said = next((event.message for event in events if event.message), "its log is in the Dagster UI")
+    return first_error(events) or _end_of_process(instance, run_id) or said
+
+
+def _end_of_process(instance: dg.DagsterInstance, run_id: str) -> str:
+    """How the process of a run ended, where it could not say so itself; the code server notes it before it fails the run."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    said = (entry.dagster_event.message or "" for entry in entries if entry.dagster_event is not None)
+    return next((message for message in said if message.startswith(PROCESS_ENDED)), "")

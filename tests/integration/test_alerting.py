@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._utils import get_run_crash_explanation
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -304,6 +305,16 @@ def test_a_failed_run_is_told_with_slot_and_error_until_one_succeeds(house: Hous
     house.write(lambda book: book.fetch("coins", "", naive(60)))
     assert house.look(60) == []
     assert house.look(76) == [("resolved", "run:heal")]
+
+
+def test_a_run_whose_process_ended_is_told_with_how_it_ended(house: House, dagster: dg.DagsterInstance) -> None:
+    house.at(59)
+    run = dagster.create_run_for_job(dg.job(name="heal")(lambda: None), status=dg.DagsterRunStatus.STARTED)
+    # As a code server does for a process that it finds dead.
+    dagster.report_engine_event(get_run_crash_explanation(f"Run execution process for {run.run_id}", -9), run)
+    dagster.report_run_failed(run)
+    assert house.look(60) == [("opened", "run:heal")]
+    assert "was terminated by signal 9 (SIGKILL)" in house.hook.posted[-1]["cause"]
 
 
 def test_the_sensor_tells_and_writes_metrics(house: House, dagster: dg.DagsterInstance) -> None:
