@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from orchestration.jobs import HEAL, job_name
 from orchestration.planning.slots import Cadence
@@ -54,7 +55,16 @@ def _error_of(instance: dg.DagsterInstance, run_id: str) -> str:
 
 
 def _end_of_process(instance: dg.DagsterInstance, run_id: str) -> str:
-    """How the process of a run ended, where it could not say so itself; the code server notes it before it fails the run."""
+    """Why the process of a run ended in mid-run: an error outside of all steps, or what the code server notes of one that it
+    finds dead. Empty where there is neither."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    said = (entry.dagster_event.message or "" for entry in entries if entry.dagster_event is not None)
-    return next((message for message in said if message.startswith(PROCESS_ENDED)), "")
+    for event in (entry.dagster_event for entry in entries if entry.dagster_event is not None):
+        if error := event.engine_event_data.error:
+            return _root_of(error).message.strip().splitlines()[0]
+        if event.message and event.message.startswith(PROCESS_ENDED):
+            return event.message
+    return ""
+
+
+def _root_of(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    return _root_of(error.cause) if error.cause else error
