@@ -27,7 +27,7 @@ Drawn = alt.Chart | alt.LayerChart
 class Panel:
     """What stands around a figure: its title, the dataset it rests on (none for all), the coin where it is of one, a remark for
     those who want to know more. A series has one reading a step of the span, and says so. `absent` is said where there is nothing
-    and nothing needs mending."""
+    although all that was due arrived, which needs no mending."""
 
     title: str
     dataset: str = ""
@@ -115,14 +115,15 @@ def _step_words(step: timedelta) -> str:
 
 
 def _show_nothing(view: View, panel: Panel) -> None:
-    if panel.absent:
-        st.success(f"{panel.absent} ({view.arrivals(panel.dataset, panel.coin)}).")
+    arrivals = view.arrivals(panel.dataset, panel.coin)
+    if panel.absent and view.is_whole(panel.dataset, panel.coin):
+        st.success(f"{panel.absent} ({arrivals}).")
         return
     whose = f" of {panel.coin}" if panel.coin else ""
     fill = f"htw poll {panel.dataset}".rstrip()
     st.info(
         f"Nothing{whose} from {view.span.since:%Y-%m-%d %H:%M} to {view.span.until:%Y-%m-%d %H:%M} UTC "
-        f"({view.arrivals(panel.dataset, panel.coin)}). Choose a longer range, or fill it: `{fill}`; "
+        f"({arrivals}). Choose a longer range, or fill it: `{fill}`; "
         "`htw plan` says whether your plan polls it."
     )
 
