@@ -7,6 +7,8 @@ does the environment of another process, so that a health check or a run finds t
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from dagster._config.config_schema import UserConfigSchema
@@ -19,13 +21,20 @@ from sqlalchemy.dialects import plugins
 from orchestration.settings import Settings, SettingsError, load_offline_settings
 
 CONNECT_TIMEOUT_S = 5
+RETRY_S = 2.0
 PLUGIN = "look_before_use"
 # By name, because SQLAlchemy otherwise takes another one, which dagster-postgres does not use.
 DRIVER = "postgresql+psycopg2"
 
 
 class StorageUnreachableError(OSError):
-    """PostgreSQL does not answer, or refuses this user; the message names the server, never the password."""
+    """PostgreSQL does not answer, or refuses this user; the message names the server, never the password, and what mends it."""
+
+    mend = "start PostgreSQL, or put HTW_DAGSTER_STORAGE right"
+
+    def __init__(self, says: str) -> None:
+        super().__init__(f"{says}; {self.mend}")
+        self.says = says
 
 
 class LookBeforeUse(CreateEnginePlugin):
@@ -53,7 +62,7 @@ class PostgresStorage(DagsterPostgresStorage):
     ) -> PostgresStorage:
         plugins.register(PLUGIN, LookBeforeUse.__module__, LookBeforeUse.__name__)
         address = postgres_address(load_offline_settings()).update_query_dict({"plugin": PLUGIN})
-        return cls(_in_full(address), inst_data=inst_data)
+        return _once_it_answers(lambda: cls(_in_full(address), inst_data=inst_data))
 
 
 def postgres_address(settings: Settings) -> URL:
@@ -76,9 +85,17 @@ def require_reachable(settings: Settings) -> None:
         wait_for_connection(_in_full(address))
     except DagsterPostgresException as error:
         why = str(getattr(error.__cause__, "orig", error)).strip().splitlines()[0]
-        raise StorageUnreachableError(
-            f"Dagster's storage {address} cannot be reached ({why}); start PostgreSQL, or put HTW_DAGSTER_STORAGE right"
-        ) from None
+        raise StorageUnreachableError(f"Dagster's storage {address} cannot be reached ({why})") from None
+
+
+def _once_it_answers(opened: Callable[[], PostgresStorage]) -> PostgresStorage:
+    """However long it takes. The thread by which a code server ends lost runs, and itself when it is asked to, dies of an error
+    here: their pool slots would then block all other runs."""
+    while True:
+        try:
+            return opened()
+        except DagsterPostgresException:
+            time.sleep(RETRY_S)
 
 
 def _in_full(address: URL) -> str:

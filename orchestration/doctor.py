@@ -52,6 +52,8 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield _disk(settings.data_dir)
     yield _working_file(settings.warehouse_file)
     yield from look_around(settings)
+    if settings.is_dagster_in_postgres:
+        yield _dagster_storage(settings)
     yield _published(settings.published_file)
     yield _guarded("lake", lambda: _lake(settings))
     if settings.landing.is_shared:
@@ -138,6 +140,17 @@ def _edition(file: Path) -> str:
     with duckdb.connect(str(file.resolve()), read_only=True) as published:
         row = published.execute("select published_at from main.edition").fetchone()
     return f"{file}, of {row[0]:%Y-%m-%d %H:%M:%S} UTC" if row else str(file)
+
+
+def _dagster_storage(settings: Settings) -> Finding:
+    # SQLAlchemy takes a while to load.
+    from orchestration.dagster_storage import StorageUnreachableError, postgres_address, require_reachable
+
+    try:
+        require_reachable(settings)
+    except StorageUnreachableError as error:
+        return Finding("Dagster's storage", False, error.says, error.mend)
+    return Finding("Dagster's storage", True, f"{postgres_address(settings)} answers")
 
 
 def _lake(settings: Settings) -> str:

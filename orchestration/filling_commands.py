@@ -41,7 +41,7 @@ def heal(
             if as_json:
                 out.print_json(json.dumps(errands_json(errands, means, now)))
             elif not errands:
-                out.print("nothing is missing that can be had: `htw status` shows what arrived")
+                out.print("nothing is to be asked now (what was tried lately waits): `htw status` shows what is missing")
             else:
                 out.print(errands_table(errands))
                 say([*cost_lines(errands, means, now), *([] if dry_run or taken else [NOTHING_LEFT])])

@@ -41,8 +41,13 @@ def _three(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def has_moved(change: str) -> bool:
+    """Whether a change in words is more than nothing at the precision it is written with."""
+    return any(digit in change for digit in "123456789")
+
+
 def _signed(words: Callable[[float], str]) -> Callable[[float], str]:
-    return lambda value: ("+" if value > 0 else "") + words(value)
+    return lambda value: ("+" if value > 0 and has_moved(words(value)) else "") + words(value)
 
 
 def _price(value: float) -> str:
@@ -56,11 +61,11 @@ VEGA_MONEY = (
 USD = Unit("USD", VEGA_MONEY, _money)
 PRICE = Unit("USD per coin", "format({0}, '$,.5~r')", _price)
 COUNT = Unit("count", "format({0}, ',.0f')", lambda value: f"{value:,.0f}")
-PERCENT = Unit("%", "format({0}, '.1~%')", lambda value: f"{value * 100:.1f} %")
+PERCENT = Unit("%", "format({0}, '.1~%')", lambda value: f"{value * 100:z.1f} %")
 RATIO = Unit("ratio", "format({0}, '.3~f')", lambda value: f"{value:.2f}")
 TIMES = Unit("leverage", "format({0}, '.3~f')", lambda value: f"{value:.3g}x")
 PLAIN_PERCENT = Unit("%", "format({0}, ',.1~f')", lambda value: f"{value:,.1f} %")
 CHANGE_USD = Unit("USD", VEGA_MONEY, _signed(_money))
 CHANGE_COUNT = Unit("count", "format({0}, '+,.0f')", _signed(COUNT.words))
-CHANGE_POINTS = Unit("points", "format({0} * 100, '+.1~f')", _signed(lambda value: f"{value * 100:.1f} pp"))
+CHANGE_POINTS = Unit("points", "format({0} * 100, '+.1~f')", _signed(lambda value: f"{value * 100:z.1f} pp"))
 CHANGE_PERCENT = Unit("%", "format({0}, '+.1~%')", _signed(PERCENT.words))

@@ -19,6 +19,7 @@ AXES = {"size": "size (wallet perp equity)", "pnl": "pnl (all-time perp profit)"
 AXES_AID = "Every position counts once on each axis: the two are never added together."
 BIAS = "Long less short value over active perp equity: 0 is neutral, above is long; may exceed 1."
 FLOWS = "Trading: opened, closed, resized. Migration: wallets that changed their cohort. Price: positions that stayed, revalued."
+NO_FLOWS = "No two complete snapshots of this range are compared yet; changes are shown once there are"
 REASONS = {"trading_value_usd": "trading", "migration_value_usd": "migration", "revalued_value_usd": "price"}
 ALL_COINS = "all coins"
 COINS_SHOWN = 20
@@ -83,7 +84,7 @@ def _show_flows(view: View, axis: str, shown: list[str]) -> None:
     changes = changes[changes["cohort"].isin(shown)]
     show_chart(
         view,
-        Panel("Trading against migration", "open_positions", coin, FLOWS),
+        Panel("Trading against migration", "open_positions", coin, FLOWS, absent=NO_FLOWS),
         changes,
         lambda frame: reasons_by_cohort(frame, REASONS, shown),
     )

@@ -34,7 +34,11 @@ def show(view: View) -> None:
     show_chart(view, panel, view.ask(cells, view.span, now), slots)
     show_table(
         view,
-        Panel("What is missing, and why", remark="What can be healed comes first, soonest lost before."),
+        Panel(
+            "What is missing, and why",
+            remark="What can be healed comes first, soonest lost before.",
+            absent="Nothing is missing of what was due and planned",
+        ),
         view.ask(missing, view.span, now),
         MISSING,
         MISSING_UNITS,
@@ -58,7 +62,7 @@ def _show_tiles(total: pd.Series, used: pd.DataFrame) -> None:
         "Can be healed", COUNT(total["healable_count"]), help=f"For about {COUNT(total['cost_to_fix'])} requests: `htw heal`."
     )
     left, aid = _left(used)
-    tiles[4].metric("Requests left", left, help=aid)
+    tiles[4].metric("Requests left, day", left, help=aid)
 
 
 def _left(used: pd.DataFrame) -> tuple[str, str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboards.charts.units import NONE, Unit
+from dashboards.charts.units import NONE, Unit, has_moved
 from dashboards.pages.view import View
 
 ROW_PX, HEAD_PX, MOST_ROWS = 35, 37, 20
@@ -26,13 +26,15 @@ Drawn = alt.Chart | alt.LayerChart
 @dataclass(frozen=True)
 class Panel:
     """What stands around a figure: its title, the dataset it rests on (none for all), the coin where it is of one, a remark for
-    those who want to know more. A series has one reading a step of the span, and says so."""
+    those who want to know more. A series has one reading a step of the span, and says so. `absent` is said where there is nothing
+    although all that was due arrived, which needs no mending."""
 
     title: str
     dataset: str = ""
     coin: str | None = None
     remark: str = ""
     is_series: bool = False
+    absent: str = ""
 
 
 def show_chart(view: View, panel: Panel, frame: pd.DataFrame, draw: Callable[[pd.DataFrame], Drawn]) -> None:
@@ -78,7 +80,9 @@ def show_tile(label: str, unit: Unit, values: pd.Series, change: Unit | None = N
         return
     first, last = float(known.iloc[0]), float(known.iloc[-1])
     moved = (last / first - 1 if change.title == "%" and unit.title != "%" else last - first) if change and first else None
-    st.metric(label, unit(last), change(moved) if change and moved is not None else None, delta_color="off", help=aid or None)
+    words = change(moved) if change and moved is not None else None
+    arrow: Literal["auto", "off"] = "auto" if words and has_moved(words) else "off"
+    st.metric(label, unit(last), words, delta_color="off", delta_arrow=arrow, help=aid or None)
 
 
 def _head(panel: Panel, frame: pd.DataFrame) -> None:
@@ -111,10 +115,15 @@ def _step_words(step: timedelta) -> str:
 
 
 def _show_nothing(view: View, panel: Panel) -> None:
+    arrivals = view.arrivals(panel.dataset, panel.coin)
+    if panel.absent and view.is_whole(panel.dataset, panel.coin):
+        st.success(f"{panel.absent} ({arrivals}).")
+        return
     whose = f" of {panel.coin}" if panel.coin else ""
+    fill = f"htw poll {panel.dataset}".rstrip()
     st.info(
         f"Nothing{whose} from {view.span.since:%Y-%m-%d %H:%M} to {view.span.until:%Y-%m-%d %H:%M} UTC "
-        f"({view.arrivals(panel.dataset, panel.coin)}). Choose a longer range, or fill it: `htw poll {panel.dataset}`; "
+        f"({arrivals}). Choose a longer range, or fill it: `{fill}`; "
         "`htw plan` says whether your plan polls it."
     )
 

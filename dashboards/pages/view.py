@@ -38,13 +38,23 @@ class View:
 
     def arrivals(self, dataset: str = "", coin: str | None = None) -> str:
         """How many slots of a dataset, or of all, arrived of those due in the span, in words."""
-        counts = self.ask(completeness, coin, self.span)
-        counts = counts[counts["dataset"] == dataset] if dataset else counts
-        due, arrived = int(counts["due_count"].sum()), int(counts["arrived_count"].sum())
+        due, arrived = self._due_and_arrived(dataset, coin)
         name = dataset or "all datasets"
         if not due:
             return f"{name}: no slot was due"
-        return f"{name}: all {due:,} slots arrived" if arrived == due else f"{name}: {arrived:,} of {due:,} slots arrived"
+        if arrived < due:
+            return f"{name}: {arrived:,} of {due:,} slots arrived"
+        return f"{name}: all {due:,} slots arrived" if due > 1 else f"{name}: the one slot that was due arrived"
+
+    def is_whole(self, dataset: str = "", coin: str | None = None) -> bool:
+        """Whether slots were due in the span and all of them arrived."""
+        due, arrived = self._due_and_arrived(dataset, coin)
+        return 0 < due == arrived
+
+    def _due_and_arrived(self, dataset: str, coin: str | None) -> tuple[int, int]:
+        counts = self.ask(completeness, coin, self.span)
+        counts = counts[counts["dataset"] == dataset] if dataset else counts
+        return int(counts["due_count"].sum()), int(counts["arrived_count"].sum())
 
 
 def current_edition() -> Edition:

@@ -21,8 +21,8 @@ def largest_positions(
             select coin, max(snapshot_at) as snapshot_at from fct_open_positions
             where snapshot_at between $since and $until and (len($coins) = 0 or list_contains($coins, coin)) group by coin)
         select coin, side, value_usd, unrealized_pnl_usd, leverage, entry_price, liquidation_price,
-            liquidation_progress_pct, address, cohorts.cohort_name as size_cohort, opened_at,
-            wallet_perp_equity_usd, wallet_open_position_count, snapshot_at, position_id
+            liquidation_progress_pct, address, coalesce(cohorts.cohort_name, 'cohort ' || size_cohort_id) as size_cohort,
+            opened_at, wallet_perp_equity_usd, wallet_open_position_count, snapshot_at, position_id
         from fct_open_positions as positions join newest using (coin, snapshot_at)
         left join (from dim_cohort where valid_to_at is null) as cohorts on cohorts.cohort_id = positions.size_cohort_id
         where $side is null or side = $side

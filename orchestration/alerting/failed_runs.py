@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from orchestration.jobs import HEAL, job_name
 from orchestration.planning.slots import Cadence
@@ -17,6 +18,8 @@ from orchestration.runs import first_error
 
 # The job under which Dagster runs what was started by hand in the UI, backfills among them.
 BY_HAND = "__ASSET_JOB"
+# How Dagster begins to tell of a process that ended before its run did.
+PROCESS_ENDED = "Run execution process for "
 FORGOTTEN_AFTER = timedelta(days=7)
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
@@ -47,4 +50,21 @@ def _error_of(instance: dg.DagsterInstance, run_id: str) -> str:
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
     entries = instance.all_logs(run_id, of_type=kinds)
     events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
-    return first_error(events) or next((event.message for event in events if event.message), "its log is in the Dagster UI")
+    said = next((event.message for event in events if event.message), "its log is in the Dagster UI")
+    return first_error(events) or _end_of_process(instance, run_id) or said
+
+
+def _end_of_process(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Why the process of a run ended in mid-run: an error outside of all steps, or what the code server notes of one that it
+    finds dead. Empty where there is neither."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    for event in (entry.dagster_event for entry in entries if entry.dagster_event is not None):
+        if error := event.engine_event_data.error:
+            return _root_of(error).message.strip().splitlines()[0]
+        if event.message and event.message.startswith(PROCESS_ENDED):
+            return event.message
+    return ""
+
+
+def _root_of(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    return _root_of(error.cause) if error.cause else error

@@ -33,6 +33,8 @@ _TRAP_WEIGHT = 0.3
 _GENERATED_DEXES = ("xyz", "flx", "vntl", "km", "para", "hyna", "cash")
 _DEX_SHARE = 0.3
 _OCTAVES_MS = (64 * DAY_MS, 16 * DAY_MS, 4 * DAY_MS, DAY_MS, 6 * HOUR_MS, 90 * 60_000, 20 * 60_000)
+# So many turns of the noise are looked at one by one; over a longer time it is taken to have been everywhere.
+_TURNS = 2
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,29 @@ class CoinTable:
         for octave, period in enumerate(_OCTAVES_MS):
             log_move = log_move + (period / DAY_MS) ** 0.5 * smooth_noise(moments_ms, period, self.seed, 7, octave, key)
         return self.base_price[codes] * np.exp(log_move * self.volatility[codes])
+
+    def price_bounds(self, codes: Array, since_ms: Array, until_ms: Array) -> tuple[Array, Array]:
+        """Give USD prices that coins stay above and below from one moment to another, close ones for times that are short.
+
+        Noise turns only where it takes a new value, so its ends and those few values bound it.
+        """
+        low, high = np.zeros((2, len(codes)))
+        key = self.price_key[codes]
+        for octave, period in enumerate(_OCTAVES_MS):
+            moments = self._turns(period, since_ms, until_ms)
+            noise = smooth_noise(moments, period, self.seed, 7, octave, key)
+            is_long = until_ms // period - since_ms // period > _TURNS
+            weight = (period / DAY_MS) ** 0.5
+            low += weight * np.where(is_long, -1, noise.min(axis=0))
+            high += weight * np.where(is_long, 1, noise.max(axis=0))
+        base, volatility = self.base_price[codes], self.volatility[codes]
+        return base * np.exp(low * volatility), base * np.exp(high * volatility)
+
+    @staticmethod
+    def _turns(period: int, since_ms: Array, until_ms: Array) -> Array:
+        """Give both ends and the first moments between them at which the noise turns, one row each."""
+        turns = [np.minimum((since_ms // period + turn) * period, until_ms) for turn in range(1, _TURNS + 1)]
+        return np.array([since_ms, *turns, until_ms])
 
     def mark_ticks(self, moment_ms: int) -> Array:
         """Give every coin's mark at a moment in whole ticks (at least one)."""

@@ -220,7 +220,7 @@ class OrderBook:
         is_buy = (unit(seed, 66, self._head[slot], life) < 0.5) ^ self._is_child[slot]
         kind = self._kinds_of(keys)
         is_trigger, is_tpsl = kind < _TRIGGER_SHARE, kind < _TPSL_SHARE
-        price = self._prices(coin, placed, is_buy, slot, life)
+        price = self._prices(keys, is_buy, is_trigger)
         sz, orig = self._sizes(mark, slot, life, placed, price)
         built = unit(seed, 75, slot, life) < 0.05
         is_parent = self._is_parent[slot]
@@ -247,10 +247,16 @@ class OrderBook:
             repeated=self.draw(mark, self._children_of(keys)) if is_parent.any() else None,
         )
 
-    def _prices(self, coin: Array, placed: Array, is_buy: Array, slot: Array, life: Array) -> Array:
+    def _prices(self, keys: OrderKeys, is_buy: Array, is_trigger: Array) -> Array:
+        """Give prices: a limit order lies beyond all that its coin costs while it rests, else it would have been filled."""
+        coin, slot, life = self._coin[keys.slot], keys.slot, keys.life
+        end_ms = ((life + 1) * self._life_marks[slot] - self._phase[slot]) * MARK_MS
+        low, high = self._coins.price_bounds(coin, keys.placed_ms, end_ms)
+        start = np.where(is_trigger, self._coins.price(coin, keys.placed_ms), np.where(is_buy, low, high))
         away = log_uniform(0.0005, 0.5, self._seed, 69, slot, life) * np.where(is_buy, -1, 1)
         scale = 10.0 ** self._coins.price_decimals()[coin]
-        return np.maximum(1, np.rint(self._coins.price(coin, placed) * (1 + away) * scale)) / scale
+        ticks = start * (1 + away) * scale
+        return np.maximum(1, np.where(is_buy, np.floor(ticks), np.ceil(ticks))) / scale
 
     def _sizes(self, mark: int, slot: Array, life: Array, placed: Array, price: Array) -> tuple[Array, Array]:
         """Give open and original sizes; an order fills by 12 % at a time, five times at most."""

@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboards.pages.app import PAGES
 from dashboards.pages.view import LOOK_EVERY_S
+from orchestration.dashboard_command import LOOPBACK
 from tests.dashboards.browser import browser, chromium, look, path_of, served, settle
 from tests.dashboards.copies import NOW, publish, working_file
 from tests.dashboards.test_pages import FIGURES
@@ -45,13 +47,19 @@ def address(published: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(opened: Browser) -> Iterator[Page]:
-    """A page whose every error is an error of the test."""
+    """A page whose every error is an error of the test, as is a request to another host."""
     context = opened.new_context(timezone_id=TOKYO, viewport={"width": 1360, "height": 900}, accept_downloads=True)
     page, errors = context.new_page(), list[str]()
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: errors.extend([request.url] if _is_elsewhere(request.url) else []))
     yield page
     context.close()
     assert errors == []
+
+
+def _is_elsewhere(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme.startswith("http") and parts.hostname != LOOPBACK
 
 
 @each_page

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from streamlit.proto.Metric_pb2 import Metric
 from streamlit.testing.v1 import AppTest
 
 from dashboards.pages.app import PAGES
@@ -67,6 +68,20 @@ def test_a_page_without_a_copy_says_what_to_run(page: str, tmp_path: Path, monke
     assert not seen.exception
     assert "Nothing is published" in words(seen)
     assert "`htw demo`" in words(seen)
+
+
+def test_nothing_missing_is_no_lack(first_slot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = looked_at("Coverage", first_slot, monkeypatch)
+    assert not seen.exception
+    [good] = seen.success
+    assert good.value == "Nothing is missing of what was due and planned (all datasets: the one slot that was due arrived)."
+
+
+def test_what_has_not_moved_has_no_arrow(first_slot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = looked_at("Market", first_slot, monkeypatch)
+    [equity] = [metric for metric in seen.metric if metric.label == "Perp equity"]
+    assert equity.delta == "0.0 %"
+    assert equity.proto.direction == Metric.MetricDirection.NONE
 
 
 def test_the_range_narrows_what_is_shown(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:

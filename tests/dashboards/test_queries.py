@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -106,6 +107,11 @@ def test_the_largest_positions_first_and_each_once(edition: Edition, span: Span)
     only = edition.answer(wallets.largest_positions, ("kPEPE", "ETH"), "short", span, 100)
     assert set(only["coin"]) == {"kPEPE", "ETH"}
     assert set(only["side"]) == {"short"}
+
+
+def test_a_cohort_without_a_name_has_its_number(first_slot: Path, span: Span) -> None:
+    found = Edition(first_slot.resolve()).answer(wallets.largest_positions, (), None, span, 1)
+    assert found["size_cohort"].tolist() == ["cohort 3"]
 
 
 def test_the_leaderboard_by_rank_and_by_move(edition: Edition, span: Span) -> None:

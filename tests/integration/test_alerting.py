@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
+from dagster._utils import get_run_crash_explanation
+from dagster._utils.error import serializable_error_info_from_exc_info
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -304,6 +308,36 @@ def test_a_failed_run_is_told_with_slot_and_error_until_one_succeeds(house: Hous
     house.write(lambda book: book.fetch("coins", "", naive(60)))
     assert house.look(60) == []
     assert house.look(76) == [("resolved", "run:heal")]
+
+
+def outside_of_all_steps() -> EngineEventData:
+    """As Dagster notes an error of its own: the last of what it says was caused by the first."""
+    try:
+        raise RuntimeError("too many retries") from ConnectionError("connection refused\n\tIs the server running?")
+    except RuntimeError:
+        return EngineEventData(error=serializable_error_info_from_exc_info(sys.exc_info()))
+
+
+@pytest.mark.parametrize(
+    ("noted", "told"),
+    [
+        (None, "was terminated by signal 9 (SIGKILL)"),
+        (outside_of_all_steps(), "ConnectionError: connection refused"),
+    ],
+    ids=["killed", "an error of Dagster's"],
+)
+def test_a_run_that_ended_outside_of_all_steps_is_told_with_why(
+    house: House, dagster: dg.DagsterInstance, noted: EngineEventData | None, told: str
+) -> None:
+    house.at(59)
+    run = dagster.create_run_for_job(dg.job(name="heal")(lambda: None), status=dg.DagsterRunStatus.STARTED)
+    # As a code server does for a process that it finds dead.
+    dagster.report_engine_event(get_run_crash_explanation(f"Run execution process for {run.run_id}", -9), run, noted)
+    dagster.report_run_failed(run)
+    assert house.look(60) == [("opened", "run:heal")]
+    cause = house.hook.posted[-1]["cause"]
+    assert told in cause
+    assert "\n" not in cause
 
 
 def test_the_sensor_tells_and_writes_metrics(house: House, dagster: dg.DagsterInstance) -> None:

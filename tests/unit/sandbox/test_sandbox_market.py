@@ -10,6 +10,7 @@ import pytest
 
 from sandbox import Market, SandboxSettings
 from sandbox.market.cohorts import PNL_COHORTS, SIZE_COHORTS, bucket_of, classify
+from sandbox.market.orders import MARK_MS
 from sandbox.times import to_ms
 
 START = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -140,6 +141,28 @@ def test_orders_carry_over_and_some_are_from_2023(market: Market) -> None:
     assert before["timestamp"].iloc[0].startswith("2023")
     assert (before["isPositionTpsl"] & (before["sz"] == 0)).any()
     assert (before["timestamp"] <= before["snapshotTs"]).all()
+
+
+@pytest.mark.parametrize("minutes", [0, 5, 60, 24 * 60, 40 * 24 * 60], ids=lambda minutes: f"after {minutes} minutes")
+def test_limit_orders_never_cross_and_trigger_orders_lie_on_both_sides(market: Market, minutes: int) -> None:
+    moment = START + timedelta(minutes=minutes)
+    orders = market.orders_at(moment)
+    mark_ms = to_ms(moment) // MARK_MS * MARK_MS
+    cost = market.coins.price(orders["coin"].map(market.codes).to_numpy(), mark_ms)
+    is_beyond = np.where(orders["side"] == "A", orders["limitPx"] > cost, orders["limitPx"] < cost)
+    assert is_beyond[~orders["isTrigger"]].all()
+    assert 0 < is_beyond[orders["isTrigger"]].sum() < orders["isTrigger"].sum()
+
+
+def test_a_price_stays_within_its_bounds(market: Market) -> None:
+    codes, random = np.arange(len(market.coins.names)), np.random.default_rng(7)
+    for days in (0.01, 0.3, 3, 200):
+        since = to_ms(START) + random.integers(0, 10**10, len(codes))
+        until = since + int(days * 86_400_000)
+        low, high = market.coins.price_bounds(codes, since, until)
+        path = np.array([market.coins.price(codes, moments) for moments in np.linspace(since, until, 500).astype(np.int64)])
+        assert (low <= path.min(axis=0) + 1e-9).all()
+        assert (high >= path.max(axis=0) - 1e-9).all()
 
 
 def test_a_coins_orders_are_the_markets_orders_of_that_coin(market: Market) -> None:
