@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from orchestration.console import err, out, spoken_errors
+from orchestration.division import Landing
 from orchestration.settings import LOCAL, SANDBOX_TOKEN, SQLITE, WAREHOUSE_NAME, Settings, load_offline_settings, load_settings
 
 
@@ -20,7 +21,7 @@ def dev(port: Annotated[int, typer.Option(help="Where the UI listens, on loopbac
         from orchestration.services import LOOPBACK, dagster_services, free_port, sandbox_service, supervise
 
         api_port, storage_port = free_port(), free_port()
-        settings = _trial_settings(f"http://{LOOPBACK}:{api_port}")
+        settings = trial_settings(f"http://{LOOPBACK}:{api_port}")
         services = [sandbox_service(12, 2400, 1500, api_port, storage_port), *dagster_services(settings, LOOPBACK, port)]
         out.print(f"Dagster UI at http://{LOOPBACK}:{port} in a few seconds; schedules are on; stop with Ctrl-C")
         raise typer.Exit(supervise(services, settings, err.print))
@@ -64,8 +65,8 @@ def serve(
         become(chosen)
 
 
-def _trial_settings(api_url: str) -> Settings:
-    """Those of a trial beside what is kept in earnest; its services find them in the environment."""
+def trial_settings(api_url: str) -> Settings:
+    """Those of a trial beside what is kept in earnest, alone in its folder; its services find them in the environment."""
     # What .env names is for the provider; the services read the environment before .env.
     os.environ |= {"HTW_API_URL": api_url, "HTW_PLAN": "stream", "HTW_API_TOKEN": SANDBOX_TOKEN}
     os.environ.setdefault("HTW_COINS", "top:6")
@@ -73,5 +74,5 @@ def _trial_settings(api_url: str) -> Settings:
     folder = os.environ["HTW_DATA_DIR"]
     os.environ["HTW_WAREHOUSE_URL"] = f"{folder}/{WAREHOUSE_NAME}"
     os.environ |= {"HTW_LAKE_URL": f"{folder}/lake/catalog.sqlite", "HTW_LAKE_DATA": f"{folder}/lake/data"}
-    os.environ |= {"HTW_DAGSTER_STORAGE": SQLITE, "HTW_RUN_LAUNCHER": LOCAL}
+    os.environ |= {"HTW_DAGSTER_STORAGE": SQLITE, "HTW_RUN_LAUNCHER": LOCAL, "HTW_LANDING": Landing.HERE.value}
     return load_settings(code_server="")
