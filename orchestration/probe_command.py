@@ -43,9 +43,7 @@ def _probe(settings: Settings, names: list[str], yes: bool, as_json: bool, sampl
     chosen, now = chosen_datasets(settings, names), datetime.now(UTC)
     errand = Errand.of([dataset for dataset in settings.wanted_datasets() if dataset.name in chosen], now)
     err.print(cost_words(errand, settings.plan_limits()), markup=False, soft_wrap=True)
-    if not yes and not sys.stdin.isatty():
-        raise SettingsError("nobody is there to confirm the cost: add --yes to spend it")
-    if not yes and not typer.confirm("go on?", err=True):
+    if not (yes or _is_confirmed()):
         return FAILED
     folder = samples or settings.data_dir / "probe" / f"{now:%Y-%m-%dT%H%M%SZ}"
     with err.status("asking") as status:
@@ -62,3 +60,9 @@ def _probe(settings: Settings, names: list[str], yes: bool, as_json: bool, sampl
     for line in [] if as_json else report_lines(report):
         out.print(line, markup=False, soft_wrap=True)
     return FAILED if report.failures else DIFFERENCES if report.differences else DONE
+
+
+def _is_confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise SettingsError("nobody is there to confirm the cost: add --yes to spend it")
+    return typer.confirm("go on?", err=True)
