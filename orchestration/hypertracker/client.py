@@ -66,6 +66,17 @@ class ApiAccess:
     connections: int = 16
 
 
+@dataclass(frozen=True)
+class _Fetch(Generic[StoredT]):
+    """One fetch under way: what it asks of which dataset, where bodies go, what it has cost, its way to its turns."""
+
+    dataset: Dataset
+    params: dict[str, str]
+    store: BodyStore[StoredT]
+    tally: Tally
+    line: Line
+
+
 class Client(Generic[StoredT]):
     """An async context manager; one per event loop.
 
@@ -104,11 +115,12 @@ class Client(Generic[StoredT]):
         """
         async with self._place(claim), deadline(self._bounds.deadline_s) as end:
             line = Line(self._turns, claim, lambda: self._queued[claim], end)
+            fetch = _Fetch(dataset, dataset.params(scope, slot), store, tally, line)
             *others, last = dataset.url_paths(scope, slot)
             for path in others:
                 with contextlib.suppress(NotFoundError, BadRequestError):
-                    return await self._pages(dataset, path, dataset.params(scope, slot), store, tally, line)
-            return await self._pages(dataset, last, dataset.params(scope, slot), store, tally, line)
+                    return await self._pages(fetch, path)
+            return await self._pages(fetch, last)
 
     @contextlib.asynccontextmanager
     async def _place(self, claim: Claim) -> AsyncIterator[None]:
@@ -124,28 +136,24 @@ class Client(Generic[StoredT]):
         finally:
             self._places.release()
 
-    async def _pages(
-        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
-    ) -> tuple[StoredT, ...]:
+    async def _pages(self, fetch: _Fetch[StoredT], path: str) -> tuple[StoredT, ...]:
         """Every page, from where an earlier attempt was cut off; a cursor that is not honoured any more costs those before."""
         try:
-            return await self._paged(dataset, path, first, store, tally, line)
+            return await self._paged(fetch, path)
         except BadRequestError:
-            if not store.begun():
+            if not fetch.store.begun():
                 raise
-            store.note(())
-            return await self._paged(dataset, path, first, store, tally, line)
+            fetch.store.note(())
+            return await self._paged(fetch, path)
 
-    async def _paged(
-        self, dataset: Dataset, path: str, first: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
-    ) -> tuple[StoredT, ...]:
-        pager, parts = pager_for(dataset), list(store.begun())
+    async def _paged(self, fetch: _Fetch[StoredT], path: str) -> tuple[StoredT, ...]:
+        pager, store, parts = pager_for(fetch.dataset), fetch.store, list(fetch.store.begun())
         for part in parts:
             pager.advance(store, part)
         while not pager.finished:
-            part = await self._with_retries(dataset, path, pager.params(first), store, tally, line)
+            part = await self._with_retries(fetch, path, pager.params(fetch.params))
             parts.append(part)
-            if tally.doubt:
+            if fetch.tally.doubt:
                 break  # a page that cannot be read names no next one; what came is kept, for the quarantine to show
             pager.advance(store, part)
             if not pager.finished:
@@ -161,26 +169,23 @@ class Client(Generic[StoredT]):
                     raise await self._refusal(answer)
                 return said_time(answer.headers.get("date"))
 
-    async def _with_retries(
-        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
-    ) -> StoredT:
-        async for attempt in attempts(self._bounds, tally):
+    async def _with_retries(self, fetch: _Fetch[StoredT], path: str, params: dict[str, str]) -> StoredT:
+        async for attempt in attempts(self._bounds, fetch.tally):
             with attempt:
-                return await self._attempt(dataset, path, params, store, tally, line)
+                return await self._attempt(fetch, path, params)
         raise AssertionError("stamina returns or raises")
 
-    async def _attempt(
-        self, dataset: Dataset, path: str, params: dict[str, str], store: BodyStore[StoredT], tally: Tally, line: Line
-    ) -> StoredT:
+    async def _attempt(self, fetch: _Fetch[StoredT], path: str, params: dict[str, str]) -> StoredT:
         """Ask once and download at once: a link is worth nothing later (contract 1, link life).
 
         A body that cannot be data is asked for again, because most of it is perishable; the last one is kept as it is.
         """
+        dataset, tally = fetch.dataset, fetch.tally
         tally.path = path
         watch = BodyWatch(dataset.cap_bytes - tally.kept_bytes)
-        with transport_errors(self._api_url.host), store.new_body() as target:
+        with transport_errors(self._api_url.host), fetch.store.new_body() as target:
             body = WatchedBody(target, watch)
-            async with self._asked(path, params, dataset.accept, tally, line) as answer:
+            async with self._asked(path, params, dataset.accept, tally, fetch.line) as answer:
                 link = await self._take(answer, body, dataset, tally)
             if link is not None:
                 await self._storage.download(link, body, dataset.cap_bytes, tally)
