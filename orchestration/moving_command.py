@@ -85,12 +85,10 @@ def _copy_vault(settings: Settings, source: str, target: str, as_json: bool) -> 
 
 
 def _bucket(settings: Settings, said: str) -> Bucket:
-    if "@" in said:
-        raise SettingsError("the address holds a key; name bucket and prefix alone, and the key by the HTW_LAKE_S3 settings")
     try:
         return settings.bucket_at(said)
     except ValueError as error:
-        raise SettingsError(f"{said} {error}") from None
+        raise SettingsError(f"{_shown(said)} {error}") from None
 
 
 def _lake(settings: Settings, said: str, data: str | None) -> Lake:
@@ -103,4 +101,9 @@ def _lake(settings: Settings, said: str, data: str | None) -> Lake:
     try:
         return settings.lake_at(said, data)
     except ValueError as error:
-        raise SettingsError(f"{said if '@' not in said else 'the address'} or its data {error}") from None
+        raise SettingsError(f"{_shown(said)} or its data {error}") from None
+
+
+def _shown(said: str) -> str:
+    """An address may hold a password."""
+    return said if "@" not in said else "the address"

@@ -285,6 +285,14 @@ def test_a_shared_lake_takes_its_secrets_from_files_and_shows_them_nowhere(url: 
     assert "word" not in f"{settings!r} {lake!r}".replace("password", "")
 
 
+def test_the_address_of_a_bucket_holds_no_key(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret word")
+    keys = {"lake_s3_key_id": "key", "lake_s3_secret_file": tmp_path / "secret"}
+    with pytest.raises(SettingsError, match="HTW_LAKE_DATA holds a key; name bucket and prefix alone") as caught:
+        load_settings(api_url=LOOPBACK, lake_url="postgres://htw@db/lake", lake_data="s3://me:se/word@bucket/lake", **keys)
+    assert "word" not in str(caught.value)
+
+
 def test_a_shared_lake_needs_data_that_others_reach_and_a_store_its_key() -> None:
     with pytest.raises(SettingsError, match="HTW_LAKE_DATA is not set, and the lake of HTW_LAKE_URL is shared"):
         load_settings(api_url=LOOPBACK, lake_url="postgres://htw@db/lake")
