@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from orchestration.clock import Clock
-from orchestration.hypertracker.client import Client, Tally
+from orchestration.hypertracker.client import Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset, Dating, Paging
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, TokenError, TransientError
 from orchestration.hypertracker.shapes import ShapeError, instant
+from orchestration.hypertracker.tally import Tally
 from orchestration.pausing import Pause, Pauses, pause_after
 from orchestration.planning.slots import slot_at
 from orchestration.planning.urgency import Claim, Urgency

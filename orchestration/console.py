@@ -1,7 +1,7 @@
 """What every command shares: where it prints, its exit status, and errors in words.
 
 Belongs here: the consoles, exit codes, options that several commands have, turning errors into one line. Does not: commands
-(`cli` and the `*_commands` modules).
+(`cli`, the `*_command` and the `*_commands` modules).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Nothing is read or opened until `definitions()` or `build_definitions()` is call
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import dagster as dg
@@ -38,18 +39,11 @@ def build_definitions(settings: Settings | None = None, clock: Clock | None = No
     planned = pipeline().planned_intervals()
     sweeps = [build_sweep_asset(cadence, datasets, start, pipeline, planned) for cadence, datasets in by_cadence.items()]
     jobs = {cadence: build_cadence_job(cadence, datasets) for cadence, datasets in by_cadence.items()}
-    heal, upkeep, tidy = build_heal_job(pipeline), build_lake_job(pipeline), build_tidy_job(pipeline)
-    daily = [build_lake_schedule(upkeep), build_tidy_schedule(tidy)]
-    modelling = [build_model_job(pipeline)] if chosen.landing is Landing.TAKE else []
+    others = [*_jobs_between_slots(pipeline, chosen.landing)]
     return dg.Definitions(
         assets=[*sweeps, build_model_assets(pipeline), build_published_asset(pipeline)],
-        jobs=[*jobs.values(), heal, upkeep, tidy, *modelling],
-        schedules=[
-            *map(build_schedule, jobs.values()),
-            build_heal_schedule(heal),
-            *daily,
-            *map(build_model_schedule, modelling),
-        ],
+        jobs=[*jobs.values(), *(job for job, _ in others)],
+        schedules=[*map(build_schedule, jobs.values()), *(schedule for _, schedule in others)],
         sensors=[
             build_state_sensor(cadence, by_cadence[cadence], job, pipeline)
             for cadence, job in jobs.items()
@@ -58,6 +52,18 @@ def build_definitions(settings: Settings | None = None, clock: Clock | None = No
         + [build_failure_sensor(pipeline), build_coverage_sensor(pipeline)],
         executor=dg.in_process_executor,
     )
+
+
+def _jobs_between_slots(
+    pipeline: Callable[[], Pipeline], landing: Landing
+) -> Iterator[tuple[dg.JobDefinition, dg.ScheduleDefinition]]:
+    heal, upkeep, tidy = build_heal_job(pipeline), build_lake_job(pipeline), build_tidy_job(pipeline)
+    yield heal, build_heal_schedule(heal)
+    yield upkeep, build_lake_schedule(upkeep)
+    yield tidy, build_tidy_schedule(tidy)
+    if landing is Landing.TAKE:
+        model = build_model_job(pipeline)
+        yield model, build_model_schedule(model)
 
 
 def datasets_by_cadence(settings: Settings) -> dict[Cadence, list[Dataset]]:

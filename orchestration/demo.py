@@ -20,10 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from orchestration.clock import SteppedClock
 from orchestration.definitions import build_definitions, datasets_by_cadence
+from orchestration.division import Landing
 from orchestration.planning.slots import Cadence, is_slot
 from orchestration.reporting import gap_lines, read_status, status_table
 from orchestration.runs import RunResult, dagster_instance, run_slot
-from orchestration.settings import DEMO_MARKER, SQLITE, Settings, load_settings
+from orchestration.settings import DEMO_MARKER, LOCAL, SQLITE, Settings, load_settings
 from orchestration.tables import frame_table
 from warehouse.query import query
 
@@ -76,16 +77,21 @@ def run_demo(folder: str, seed: int, out: Console) -> int:
     data_dir = _emptied(Path(folder).absolute())
     sizes = SandboxSettings(coins=12, positions=2400, orders=1500, seed=seed, start=DAY, clock="manual")
     with running_sandbox(sizes) as sandbox:
-        settings = load_settings(
-            api_url=sandbox.api_url, api_token=SecretStr(sandbox.token), data_dir=data_dir, coins=COINS,
-            plan="1000000/day", datasets="all", warehouse_url=None, lake_url=None, lake_data=None,
-            dagster_storage=SecretStr(SQLITE), code_server="",
-        )  # fmt: skip
+        settings = demo_settings(data_dir, sandbox.api_url, sandbox.token)
         clock = SteppedClock(sandbox.clock.now, sandbox.clock.set)
         out.print(f"sandbox at {sandbox.api_url}: 12 coins, 2,400 positions, 1,500 orders; asking for {COINS}", markup=False)
         failed = _run_day(settings, clock, sandbox, out)
         now = clock.now()
     return _tell(settings, now, failed, out)
+
+
+def demo_settings(data_dir: Path, api_url: str, token: str) -> Settings:
+    """Those of a demo, alone in its folder, whatever else is set."""
+    return load_settings(
+        api_url=api_url, api_token=SecretStr(token), data_dir=data_dir, coins=COINS, plan="1000000/day", datasets="all",
+        warehouse_url=None, lake_url=None, lake_data=None, landing=Landing.HERE, dagster_storage=SecretStr(SQLITE),
+        code_server="", run_launcher=LOCAL,
+    )  # fmt: skip
 
 
 def ticks() -> Iterator[Tick]:

@@ -59,7 +59,7 @@ class LakeSettings(BaseSettings):
             )
         scheme, path = scheme_and_path(value or "")
         if scheme == "s3":
-            parse_bucket(str(value))
+            _bucket(str(value))
             lacking = [] if is_shared or "lake_url" not in info.data else ["HTW_LAKE_URL in PostgreSQL"]
             lacking += [
                 f"HTW_{name.upper()}"
@@ -113,7 +113,7 @@ class LakeSettings(BaseSettings):
     def bucket_at(self, address: str) -> Bucket:
         """A bucket and prefix, reached with the keys that are set. Raises `SettingsError` and `ValueError`."""
         secret = self._secret("lake_s3_secret_file")
-        return parse_bucket(address).with_access(self.lake_s3_endpoint, self.lake_s3_region, self.lake_s3_key_id, secret)
+        return _bucket(address).with_access(self.lake_s3_endpoint, self.lake_s3_region, self.lake_s3_key_id, secret)
 
     def _secret(self, name: str) -> str:
         """What the secret file of a setting holds; empty where none is set."""
@@ -122,3 +122,10 @@ class LakeSettings(BaseSettings):
             return read_secret(file) if file else ""
         except ValueError as error:
             raise SettingsError(f"HTW_{name.upper()} {error}") from None
+
+
+def _bucket(address: str) -> Bucket:
+    """Raises `ValueError` for what is no bucket, or holds a key: the address is shown to whoever reads the lake."""
+    if "@" in address:
+        raise ValueError("holds a key; name bucket and prefix alone, and the key by the HTW_LAKE_S3 settings")
+    return parse_bucket(address)

@@ -23,7 +23,8 @@ from warehouse import ledger
 from warehouse.definitions import forget_sightings
 from warehouse.fetches import FetchRecord
 from warehouse.ledger import Judgement, Verdict
-from warehouse.load import LoadError, Origin, as_json_text, find_rejects, insert_documents, insert_rows
+from warehouse.load import Origin, as_json_text, find_rejects, insert_documents, insert_rows
+from warehouse.payload_columns import LoadError
 from warehouse.quarantine import (
     Case,
     Decision,

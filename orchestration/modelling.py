@@ -103,7 +103,7 @@ def build(
     """
     manifest = prepare_manifest()
     whole = _selection(manifest, left_out) if left_out else []
-    fingerprint = "/".join([fingerprint_of(manifest), *whole])
+    fingerprint = fingerprint_of_build(manifest, left_out)
     with writer_lock(warehouse_file):
         with open_writer(warehouse_file) as connection:
             is_known = is_built_by(connection, fingerprint) and not full_refresh
@@ -123,6 +123,11 @@ def fingerprint_of(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
 
+def fingerprint_of_build(manifest: Mapping[str, Any], left_out: Collection[str] = ()) -> str:
+    """The same of a machine that builds all but some models: changes when it builds others, too."""
+    return "/".join([fingerprint_of(manifest), *(_selection(manifest, left_out) if left_out else [])])
+
+
 def is_built_by(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> bool:
     """Whether the models of a fingerprint made all that the working file holds."""
     try:
@@ -138,7 +143,8 @@ def _arguments(target_dir: Path, full_refresh: bool) -> list[str]:
 
 
 def _chosen(select: Sequence[str], *standing: str) -> list[str]:
-    """Views stand as they were built until the models change, which makes the next build a whole one."""
+    """What dbt is to build, without unit tests and the kinds that are `standing`: views stand as they were built until the models
+    change, which makes the next build a whole one."""
     return [*(["--select", *select] if select else []), "--exclude", UNIT_TESTS, *standing]
 
 

@@ -37,57 +37,58 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Copy a lake, or the vault, to another place, and compare what arrived; goes on where it was cut off."""
-    if VAULT in (source, target):
-        _copy_vault(source, target, as_json)
+    with spoken_errors():
+        settings = load_offline_settings()
+        if VAULT not in (source, target):
+            _move_lake(settings, _lake(settings, source, source_data), _lake(settings, target, target_data), as_json)
+        elif source_data or target_data:
+            raise SettingsError("--from-data and --to-data say where the data of a lake is: a vault has none beside it")
+        else:
+            _copy_vault(settings, source, target, as_json)
+
+
+def _move_lake(settings: Settings, source: Lake, target: Lake, as_json: bool) -> None:
+    from orchestration.modelling import described_marts, prepare_manifest
+    from warehouse.lake_moving import move_lake
+    from warehouse.publisher import publisher_of
+
+    marts, publisher = described_marts(prepare_manifest()), publisher_of(settings.vault_dir)
+    with err.status("moving") as status:
+        moved = move_lake(source, target, marts, publisher, lambda done: status.update(f"moved {done.mart}"))
+    if as_json:
+        out.print_json(json.dumps([asdict(mart) for mart in moved]))
         return
-    with spoken_errors():
-        from orchestration.modelling import described_marts, prepare_manifest
-        from warehouse.lake_moving import move_lake
-        from warehouse.publisher import publisher_of
-
-        settings = load_offline_settings()
-        lakes = _lake(settings, source, source_data), _lake(settings, target, target_data)
-        marts, publisher = described_marts(prepare_manifest()), publisher_of(settings.vault_dir)
-        with err.status("moving") as status:
-            moved = move_lake(*lakes, marts, publisher, lambda done: status.update(f"moved {done.mart}"))
-        if as_json:
-            out.print_json(json.dumps([asdict(mart) for mart in moved]))
-            return
-        for mart in moved:
-            words = f"{mart.mart}: {mart.row_count:,} rows, {mart.written:,} written now, checksum {mart.checksum}"
-            out.print(words, markup=False, soft_wrap=True)
-        out.print(f"all of it is at {lakes[1].catalog}; name it in HTW_LAKE_URL and HTW_LAKE_DATA", soft_wrap=True)
+    for mart in moved:
+        words = f"{mart.mart}: {mart.row_count:,} rows, {mart.written:,} written now, checksum {mart.checksum}"
+        out.print(words, markup=False, soft_wrap=True)
+    out.print(f"all of it is at {target.catalog}; name it in HTW_LAKE_URL and HTW_LAKE_DATA", markup=False, soft_wrap=True)
 
 
-def _copy_vault(source: str, target: str, as_json: bool) -> None:
-    with spoken_errors():
-        from warehouse.vault import Vault
-        from warehouse.vault_copies import fetch, send
+def _copy_vault(settings: Settings, source: str, target: str, as_json: bool) -> None:
+    from warehouse.vault import Vault
+    from warehouse.vault_copies import fetch, send
 
-        settings = load_offline_settings()
-        vault, bucket = Vault(settings.vault_dir), _bucket(settings, target if source == VAULT else source)
-        with err.status("copying") as status:
+    vault, bucket = Vault(settings.vault_dir), _bucket(settings, target if source == VAULT else source)
+    with err.status("copying") as status:
 
-            def tell(done: int, count: int) -> None:
-                status.update(f"copied {done:,} of {count:,} files")
+        def tell(done: int, count: int) -> None:
+            status.update(f"copied {done:,} of {count:,} files")
 
-            copied = send(vault, bucket, tell) if source == VAULT else fetch(bucket, vault, tell)
-        if as_json:
-            out.print_json(json.dumps(asdict(copied)))
-            return
-        words = f"{copied.file_count:,} files, {copied.byte_count:,} bytes; {copied.written_files:,} files written now"
-        out.print(f"{words}, {copied.written_bytes:,} bytes", soft_wrap=True)
-        after = (
-            f"all of it is at {bucket}" if source == VAULT else "all of it is in the vault; `htw rebuild` makes all tables of it"
-        )
-        out.print(after, soft_wrap=True)
+        copied = send(vault, bucket, tell) if source == VAULT else fetch(bucket, vault, tell)
+    if as_json:
+        out.print_json(json.dumps(asdict(copied)))
+        return
+    words = f"{copied.file_count:,} files, {copied.byte_count:,} bytes; {copied.written_files:,} files written now"
+    out.print(f"{words}, {copied.written_bytes:,} bytes", soft_wrap=True)
+    after = f"all of it is at {bucket}" if source == VAULT else "all of it is in the vault; `htw rebuild` makes all tables of it"
+    out.print(after, markup=False, soft_wrap=True)
 
 
 def _bucket(settings: Settings, said: str) -> Bucket:
     try:
         return settings.bucket_at(said)
     except ValueError as error:
-        raise SettingsError(f"{said} {error}") from None
+        raise SettingsError(f"{_shown(said)} {error}") from None
 
 
 def _lake(settings: Settings, said: str, data: str | None) -> Lake:
@@ -100,4 +101,9 @@ def _lake(settings: Settings, said: str, data: str | None) -> Lake:
     try:
         return settings.lake_at(said, data)
     except ValueError as error:
-        raise SettingsError(f"{said if '@' not in said else 'the address'} or its data {error}") from None
+        raise SettingsError(f"{_shown(said)} or its data {error}") from None
+
+
+def _shown(said: str) -> str:
+    """An address may hold a password."""
+    return said if "@" not in said else "the address"

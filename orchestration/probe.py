@@ -20,10 +20,11 @@ import duckdb
 from orchestration.clock import Clock
 from orchestration.collecting import Ask
 from orchestration.hypertracker.answer_forms import AnswerForm, read_form
-from orchestration.hypertracker.client import ApiAccess, Client, Tally
+from orchestration.hypertracker.client import ApiAccess, Client
 from orchestration.hypertracker.endpoint import Dataset, Paging
 from orchestration.hypertracker.errors import HyperTrackerError, NotFoundError, QuotaSpentError, RefusedError, TokenError
 from orchestration.hypertracker.expectations import Answered, Aspect, Difference, compare, merged
+from orchestration.hypertracker.tally import Tally
 from orchestration.hypertracker.turns import Turns
 from orchestration.landing import land
 from orchestration.planning.urgency import Claim, Urgency

@@ -1,6 +1,7 @@
 """What a probe found, as values and in words.
 
-Belongs here: the report and its lines. Does not: finding anything (`probe`, `hypertracker.expectations`), printing (`cli`).
+Belongs here: the report and its lines. Does not: finding anything (`probe`, `hypertracker.expectations`), printing
+(`probe_command`).
 """
 
 from __future__ import annotations

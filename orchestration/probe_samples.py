@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestration.collecting import Ask
-from orchestration.hypertracker.client import Tally
 from orchestration.hypertracker.pseudonyms import Pseudonyms
+from orchestration.hypertracker.tally import Tally
 
 
 class Samples:

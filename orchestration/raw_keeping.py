@@ -22,7 +22,7 @@ from warehouse.fetches import FetchRecord
 from warehouse.lake import Lake
 from warehouse.lake_taking import held_by, take_again
 from warehouse.ledger import transaction
-from warehouse.load import LoadError
+from warehouse.payload_columns import LoadError
 from warehouse.retention import Payload, Readers, drop, note_back, old_raw
 from warehouse.vault import Vault, VaultError
 

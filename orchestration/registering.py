@@ -17,7 +17,7 @@ from warehouse import ledger
 from warehouse.coverage import create_coverage
 from warehouse.definitions import create_definitions
 from warehouse.fetches import FetchRecord
-from warehouse.load import RowsSource
+from warehouse.payload_columns import RowsSource
 from warehouse.plans import create_plans
 from warehouse.quarantine import create_quarantine
 from warehouse.raw_tables import RawTable, create_raw_tables

@@ -21,20 +21,22 @@ def build_schedule(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinitio
 
 
 def build_heal_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    running = dg.DefaultScheduleStatus.RUNNING
-    return dg.ScheduleDefinition(job=job, cron_schedule=HEALS_AT, execution_timezone="UTC", default_status=running)
+    return _running(job, HEALS_AT)
 
 
 def build_model_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    running = dg.DefaultScheduleStatus.RUNNING
-    return dg.ScheduleDefinition(job=job, cron_schedule=MODELS_AT, execution_timezone="UTC", default_status=running)
+    return _running(job, MODELS_AT)
 
 
 def build_lake_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    running = dg.DefaultScheduleStatus.RUNNING
-    return dg.ScheduleDefinition(job=job, cron_schedule=MAINTAINS_AT, execution_timezone="UTC", default_status=running)
+    return _running(job, MAINTAINS_AT)
 
 
 def build_tidy_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    return _running(job, TIDIES_AT)
+
+
+def _running(job: dg.JobDefinition, cron: str) -> dg.ScheduleDefinition:
+    """On from the first start."""
     running = dg.DefaultScheduleStatus.RUNNING
-    return dg.ScheduleDefinition(job=job, cron_schedule=TIDIES_AT, execution_timezone="UTC", default_status=running)
+    return dg.ScheduleDefinition(job=job, cron_schedule=cron, execution_timezone="UTC", default_status=running)

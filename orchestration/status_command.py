@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestration.arguments import minute_of
 from orchestration.console import DONE, SLOTS_MISSING, Json, err, out, spoken_errors
-from orchestration.settings import Settings, SettingsError, load_offline_settings
+from orchestration.settings import Settings, load_offline_settings
 
 DEFAULT_HOURS = 24
 NOTHING_POLLED = (
@@ -31,7 +32,7 @@ def status(
     """What arrived, what is missing, why, until when it can be healed and what that costs."""
     with spoken_errors():
         now = datetime.now(UTC)
-        end = _minute(until) or now
+        end = minute_of("--until", until) or now
         raise typer.Exit(_show(load_offline_settings(), end - timedelta(hours=hours), end, as_json))
 
 
@@ -59,12 +60,3 @@ def _budget_lines(settings: Settings) -> list[str]:
     from orchestration.reporting import budget_line
 
     return [budget_line(Budget(settings.budget_file, settings.plan_limits(), SystemClock()).left())]
-
-
-def _minute(text: str | None) -> datetime | None:
-    from orchestration.partitions import slot_of
-
-    try:
-        return slot_of(text) if text else None
-    except ValueError:
-        raise SettingsError(f"--until {text} is not a UTC minute such as 2026-03-24T10:15Z") from None

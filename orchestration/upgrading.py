@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.modelling import fingerprint_of, is_built_by, prepare_manifest, raise_for_failures
+from orchestration.modelling import fingerprint_of_build, is_built_by, prepare_manifest, raise_for_failures
 from orchestration.pipeline import Pipeline
 from orchestration.services import without_services
 from warehouse.backups import back_up
@@ -59,7 +59,7 @@ def survey(pipeline: Pipeline) -> Upgrade:
     file = pipeline.settings.warehouse_file
     if not file.exists():
         raise WarehouseError(f"there is no {file} yet", "`htw poll` makes it, and `htw rebuild` from a vault")
-    fingerprint = fingerprint_of(prepare_manifest())
+    fingerprint = fingerprint_of_build(prepare_manifest(), pipeline.left_out())
     with writer_lock(file), connect(file, read_only=True) as connection:
         with contextlib.suppress(EarlierSchemaError):
             refuse_other_schema(file, connection)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import duckdb
 
-from warehouse.changes import shapes_of
 from warehouse.lake import NAME, Lake, attached
 from warehouse.marts import Mart
+from warehouse.table_shapes import shapes_of
 
 
 def differences(connection: duckdb.DuckDBPyConnection, lake: Lake, marts: Sequence[Mart]) -> dict[str, tuple[int, int]]:

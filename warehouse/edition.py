@@ -1,7 +1,7 @@
 """One version of the published file: written whole, or from a copy of the one before by what changed since.
 
 Belongs here: what is inside a version. Does not: naming, swapping and keeping versions (`publish`), telling what changed
-(`changes`).
+(`changes`), notes of how far tables were brought (`progress`).
 
 A version notes how far each of its tables was brought, and from which working file and models. The next one goes on from there:
 it costs a copy of the file and what changed. Once a day, and whenever models, words or the hot window are others, a version is
@@ -21,20 +21,12 @@ from pathlib import Path
 import duckdb
 
 from warehouse.as_of import INTERNAL_COLUMNS, Versions, inside, words_of, write_macro, write_spans_macro
-from warehouse.changes import (
-    Progress,
-    Shape,
-    bring_up,
-    columns_of,
-    make_progress,
-    note_progress,
-    reached,
-    read_progress,
-    shape_of,
-)
+from warehouse.changes import bring_up
 from warehouse.connection import REBUILD_MEND, WarehouseError
 from warehouse.marts import COLD, INTERNAL_PREFIX, Mart, hash_of, tables_of
+from warehouse.progress import Progress, make_progress, note_progress, reached, read_progress
 from warehouse.raw_tables import quoted
+from warehouse.table_shapes import Shape, columns_of, shape_of
 
 NAME = "edition"
 NOTE = f"{NAME}.main.edition"

@@ -1,10 +1,8 @@
 """Published tables as Parquet files, one a day, for whatever reads neither DuckDB nor a DuckLake (Spark, pandas, a bucket).
 
-Belongs here: writing days, which of them are there already, the folder's manifest. Does not: what is published (`publish`),
-answers to questions (`query`), versions that never change once they are whole (`spark_export`).
+Belongs here: writing days, which of them are there already. Does not: the folder and its manifests (`export_folder`), what is
+published (`publish`), answers to questions (`query`), versions that never change once they are whole (`spark_export`).
 
-    DIR/_export.json                          what the folder holds: which coins, of which source
-    DIR/<table>/_manifest.json                its days: rows, bytes, sha256, and a fingerprint of the content
     DIR/<table>/day=2026-03-24/data_0.parquet
 
 A day is one file, written aside and renamed, and noted only then: a killed export goes on where it was, and leaves what it had
@@ -16,38 +14,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
-from filelock import FileLock, Timeout
 
 from warehouse.catalog import Table, read_catalog, table_named
-from warehouse.connection import WarehouseError
+from warehouse.export_folder import LAYOUT, DayFile, day_key, is_as_noted, mark, read_manifest, right_to_write, write_manifest
 from warehouse.frames import Conditions, refuse_unknown_coins
 from warehouse.lake import Lake, literal
 from warehouse.query import Source, open_published, written_aside
 from warehouse.raw_tables import quoted
-from warehouse.small_files import write_durably
 
-MARKER = "_export.json"
-MANIFEST = "_manifest.json"
-LOCK = "_export.lock"
 FILE = "data_0.parquet"
-LAYOUT = 1
 MARTS = ("dim_", "fct_")
 MEMORY_LIMIT = "512MB"
 ROWS_A_GROUP = 122_880
-# Rows without a time, and tables without one, are together under a name that readers of such folders take for null.
-NO_DAY = "__HIVE_DEFAULT_PARTITION__"
 CHUNK = 1 << 20
-
-
-class ExportError(WarehouseError):
-    """The folder cannot take this export; nothing in it was changed."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +43,6 @@ class Wish:
     since: date | None = None
     until: date | None = None
     coins: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class DayFile:
-    """One finished day of a table, as the manifest notes it."""
-
-    file: str
-    rows: int
-    bytes: int
-    sha256: str
-    content: str
 
 
 @dataclass
@@ -131,10 +105,6 @@ class TableExport:
         # Of the largest facts the file has parts of days before its hot window: these would replace whole ones.
         self._whole_since = None if is_whole else table.hot_since
         self._done = read_manifest(folder)
-
-    @property
-    def _manifest(self) -> Path:
-        return self._folder / MANIFEST
 
     def run(self) -> Exported:
         """Write the days that are not there as they are now."""
@@ -226,72 +196,7 @@ class TableExport:
     def _note(self, day: date | None, done: DayFile) -> None:
         if self._done.get(day_key(day)) != done:
             self._done[day_key(day)] = done
-            write_durably(self._manifest, self._as_json())
-
-    def _as_json(self) -> str:
-        columns = {column.name: column.type for column in self._table.columns.values()}
-        days = {day: asdict(done) for day, done in sorted(self._done.items())}
-        about = {"table": self._table.name, "description": self._table.description, "day_of": self._table.time_column}
-        return json.dumps({**about, "columns": columns, "days": days}, indent=1)
-
-
-def is_as_noted(folder: Path, known: DayFile) -> bool:
-    """Whether a day's file is there in its size."""
-    file = folder / known.file
-    return file.is_file() and file.stat().st_size == known.bytes
-
-
-def day_key(day: date | None) -> str:
-    """The day as folders and manifests name it."""
-    return day.isoformat() if day else NO_DAY
-
-
-def read_manifest(folder: Path) -> dict[str, DayFile]:
-    """The days of a table's folder as noted there; none where nothing was noted yet."""
-    file = folder / MANIFEST
-    if not file.exists():
-        return {}
-    try:
-        return {day: DayFile(**noted) for day, noted in json.loads(file.read_text("utf-8"))["days"].items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(
-            f"{file} is no manifest that can be read ({error})", "remove it: its days are then written again"
-        ) from error
-
-
-@contextlib.contextmanager
-def right_to_write(folder: Path) -> Iterator[None]:
-    """One export of a folder at a time, in a folder that is empty or holds an earlier one."""
-    try:
-        if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists() and not _is_just_begun(folder):
-            raise ExportError(f"{folder} holds something else than an export", "name another folder with --to")
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ExportError(f"another export is writing into {folder}", "wait for its end") from None
-    except OSError as error:
-        raise ExportError(f"{folder} cannot be written ({error.strerror})", "name another folder with --to") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _is_just_begun(folder: Path) -> bool:
-    """A kill before the marker was written leaves the lock alone."""
-    return [path.name for path in folder.iterdir()] == [LOCK]
-
-
-def mark(folder: Path, what: Mapping[str, object]) -> None:
-    """Note what a folder is for. Raises `ExportError` where it is for something else."""
-    marker = folder / MARKER
-    if not marker.exists():
-        write_durably(marker, json.dumps(what, indent=1))
-    elif (held := json.loads(marker.read_text("utf-8"))) != what:
-        of = ", ".join(held.get("coins") or ["all coins"]) + (f" for {held['for']}" if "for" in held else "")
-        tables = f" ({', '.join(held['tables'])} only)" if held.get("tables") else ""
-        raise ExportError(f"{folder} holds an export of {of}{tables}", "ask for the same, or name another folder with --to")
+            write_manifest(self._folder, self._table, self._done)
 
 
 def _sha256(file: Path) -> str:

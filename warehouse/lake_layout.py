@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from warehouse.as_of import inside, write_spans_macro
-from warehouse.changes import OWNER, Shape
 from warehouse.edition import write_views
 from warehouse.lake import NAME, LakeError, literal
 from warehouse.marts import Mart
 from warehouse.raw_tables import quoted
+from warehouse.table_shapes import OWNER, Shape
 
 # Half the room that DuckDB's own defaults take; pandas, Spark and Arrow read it. Large groups of rows let values repeat.
 FILE_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2", "parquet_row_group_size": "500000"}

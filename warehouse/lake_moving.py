@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from warehouse.as_of import inside
-from warehouse.changes import OWNER, Shape, columns_of, exchange_all, shapes_of
+from warehouse.changes import exchange_all
 from warehouse.lake import NAME, Lake, LakeError, attached, committed, literal
 from warehouse.lake_layout import choose_format, describe, exchange_views, make_room
 from warehouse.lake_locks import is_made, lake_lock
 from warehouse.lake_notes import HAS_COLUMN, PUBLISHERS, Notes, is_of_many
 from warehouse.lake_raw import copy_landings, lay_out_like, senders
 from warehouse.marts import Mart
+from warehouse.table_shapes import OWNER, Shape, columns_of, shapes_of
 
 SOURCE = "source"
 

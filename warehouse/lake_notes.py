@@ -13,8 +13,9 @@ from datetime import datetime
 
 import duckdb
 
-from warehouse.changes import OWNER, Progress, make_progress, note_progress, read_progress
 from warehouse.lake import NAME, Lake, literal
+from warehouse.progress import Progress, make_progress, note_progress, read_progress
+from warehouse.table_shapes import OWNER
 
 EDITION, PROGRESS = "edition", "progress"
 SLOTS_NAMED = 12

@@ -28,14 +28,16 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.changes import Progress, Shape, bring_up, columns_of, may_differ, reached, shapes_of
+from warehouse.changes import bring_up, may_differ
 from warehouse.lake import NAME, Lake, LakeError, attached, committed, literal
 from warehouse.lake_layout import choose_format, describe, exchange_views, lacking, make_room, make_table
 from warehouse.lake_locks import lake_lock, make_once
 from warehouse.lake_notes import Edition, Notes, is_of_many, slots_in_words
 from warehouse.marts import Mart, hash_of, tables_of
+from warehouse.progress import Progress, reached
 from warehouse.publish import fingerprint_of_content, origin_of
 from warehouse.raw_tables import quoted
+from warehouse.table_shapes import Shape, columns_of, shapes_of
 
 FILES = """
     select schemas.path || tables.path || files.path

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import duckdb
 
-from warehouse.changes import OWNER, Shape, columns_of
 from warehouse.lake import NAME, Lake, LakeError, committed, literal
 from warehouse.lake_layout import choose_format
 from warehouse.lake_locks import lake_lock
 from warehouse.marts import Mart
 from warehouse.raw_tables import RawTable, quoted
+from warehouse.table_shapes import OWNER, Shape, columns_of
 
 LOAD_SEQ = "_load_seq"
 PAYLOAD_COLUMNS: Mapping[str, str] = {

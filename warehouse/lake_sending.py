@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from warehouse.changes import OWNER, count
 from warehouse.lake import NAME, Lake, LakeError, attached, committed, literal
 from warehouse.lake_locks import lake_lock, make_once
 from warehouse.lake_notes import slots_in_words
@@ -25,6 +24,7 @@ from warehouse.lake_raw import LISTED, LOG, SentUpTo, landing_of, lay_out, notes
 from warehouse.publish import origin_of
 from warehouse.raw_tables import RawTable, quoted
 from warehouse.retention import Payload, dropped_among
+from warehouse.table_shapes import OWNER, count
 
 STEP_PAYLOADS = 1000  # a tick of the whole market has some 700
 PutBack = Callable[[duckdb.DuckDBPyConnection, Sequence[Payload]], None]

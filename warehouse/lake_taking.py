@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import duckdb
 
-from warehouse.changes import OWNER, count
 from warehouse.lake import Lake, LakeError, attached, literal
 from warehouse.lake_locks import is_made
 from warehouse.lake_raw import LISTED, LOG, landing_of, raw_columns, raw_name, senders, standing
 from warehouse.ledger import transaction
 from warehouse.raw_tables import RawTable, quoted
 from warehouse.retention import Payload, note_back
+from warehouse.table_shapes import OWNER, count
 
 STEP_PAYLOADS = 2000
 SAME_RELEASE = "run the same version on all machines"

@@ -68,6 +68,7 @@ class Store:
             )
 
     def read(self, name: str, target: BinaryIO) -> None:
+        """Write the bytes of an object, as the store has them, to a file that is open."""
         with self._errors():
             body = self._client.get_object(Bucket=self._name, Key=self._prefix + name)["Body"]
             for chunk in body.iter_chunks(CHUNK_BYTES):

@@ -1,7 +1,7 @@
 """Text of row-shaped files as values, in SQL: read exactly as it stands, or not at all.
 
-Belongs here: what text counts as a value of a column's type. Does not: where the text comes from (`load`), which rows are at
-fault (`rejects`).
+Belongs here: what text counts as a value of a column's type. Does not: where the text comes from (`row_relations`), which rows
+are at fault (`rejects`).
 
 DuckDB's own casts are kinder: they round `12.5` to a whole number, leave an offset out of a time, and know `NaN` and `infinity`.
 """

@@ -1,7 +1,7 @@
 """Rows of a payload that cannot be read: which, in which column, and why.
 
 Belongs here: what a rejected row is, and finding such rows by SQL over a file's relation. Does not: making relations of
-files (`load`), what counts as a value (`readings`), keeping what was found (`quarantine`).
+files (`row_relations`), what counts as a value (`readings`), keeping what was found (`quarantine`).
 
 A `line` counts records from 1: in a CSV file the header is the first, in a JSON list the first object is. A record over several
 lines of text is one.

@@ -1,7 +1,7 @@
 """Published tables as Spark reads them: days as Parquet, a folder of its own for each version, a pointer to the newest whole one.
 
-Belongs here: versions, what makes one whole, which of them stay. Does not: days and their manifest (`export`), types
-(`spark_types`), Spark (nothing here knows it).
+Belongs here: versions, what makes one whole, which of them stay. Does not: days (`export`) and their manifests
+(`export_folder`), types (`spark_types`), Spark (nothing here knows it).
 
     DIR/_export.json                                                    what the folder is for
     DIR/_current                                                        the name of the newest whole version, written last
@@ -30,20 +30,18 @@ from pathlib import Path
 import duckdb
 
 from warehouse.catalog import Table
-from warehouse.export import (
+from warehouse.export import Exported, TableExport, Wish, chosen_tables, one_state
+from warehouse.export_folder import (
     LAYOUT,
+    MANIFEST,
     DayFile,
-    Exported,
     ExportError,
-    TableExport,
-    Wish,
-    chosen_tables,
     day_key,
     is_as_noted,
     mark,
-    one_state,
     read_manifest,
     right_to_write,
+    write_manifest,
 )
 from warehouse.frames import Conditions
 from warehouse.lake import Lake, literal
@@ -122,11 +120,11 @@ class SparkTable(TableExport):
         """Write the days that are not there as they are now; what an export that was killed left of others goes."""
         expected = {self._place(day): day_key(day) for day in self._days()}
         for file in self._folder.rglob("*"):
-            if file.is_file() and file != self._manifest and file not in expected:
+            if file.is_file() and file != self._folder / MANIFEST and file not in expected:
                 file.unlink()
         if gone := self._done.keys() - set(expected.values()):
             self._done = {key: done for key, done in self._done.items() if key not in gone}
-            write_durably(self._manifest, self._as_json())
+            write_manifest(self._folder, self._table, self._done)
         return super().run()
 
     def _days(self) -> list[date | None]:

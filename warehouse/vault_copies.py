@@ -114,6 +114,7 @@ def is_of_a_copy(name: str) -> bool:
 
 
 def is_pack(name: str) -> bool:
+    """Whether a file of this name holds the bodies, or the records, of a day."""
     return name.endswith(".zip") or packs.is_record_pack(Path(name))
 
 

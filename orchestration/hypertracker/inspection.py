@@ -1,7 +1,7 @@
 """Looking at a body while it passes: how large it is once inflated, and whether it can be data at all.
 
 Belongs here: what the bytes alone tell, before anybody parses them. Does not: whether the data is what the dataset promises
-(`shapes`, the columns of `warehouse.load`).
+(`shapes`, the columns of `warehouse.payload_columns`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a JSON payload must look like to be read: checked by name before it may become rows.
 
 Belongs here: shape checks over parsed JSON, as values a registry record names. Does not: the flattening (dbt staging
-models), row-shaped files (`warehouse.load` checks their columns), what the checks lead to (`orchestration.landing`).
+models), row-shaped files (`warehouse.payload_columns` checks their columns), what the checks lead to (`orchestration.landing`).
 """
 
 from __future__ import annotations

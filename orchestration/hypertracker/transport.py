@@ -9,15 +9,18 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 import httpx
 
 from orchestration.hypertracker.errors import ServerError, TooLargeError, TransportError, UnsafeLinkError
 from orchestration.hypertracker.links import joined
+from orchestration.hypertracker.tally import Bounds
 
 ERROR_BODY_BYTES = 4096
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @cache
@@ -30,6 +33,36 @@ async def check_location(answer: httpx.Response) -> None:
     """httpx reads every `Location` before we do, and fails on what is no URL with errors that mean something else."""
     if "location" in answer.headers:
         joined(answer.request.url, answer.headers["location"])
+
+
+def http_client(
+    bounds: Bounds,
+    connections: int,
+    base_url: str = "",
+    headers: Mapping[str, str] = MappingProxyType({}),
+    trust_env: bool = True,
+) -> httpx.AsyncClient:
+    """One that waits no longer than the bounds say, and follows no redirect by itself."""
+    return httpx.AsyncClient(
+        base_url=base_url,
+        # gzip alone, because zstd and brotli inflate a few bytes to gigabytes in one step.
+        headers={"Accept-Encoding": "gzip", **headers},
+        timeout=httpx.Timeout(bounds.read_s, connect=bounds.connect_s, pool=None),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        verify=certificates(),
+        event_hooks={"response": [check_location]},
+        trust_env=trust_env,
+    )
+
+
+def onward_address(answer: httpx.Response) -> str | None:
+    """Where a redirect leads, as it says; None for any other answer."""
+    return answer.headers["location"] if answer.status_code in REDIRECTS and "location" in answer.headers else None
+
+
+def content_type(answer: httpx.Response) -> str:
+    """As the answer calls its body, without parameters; empty where it does not say."""
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @contextlib.contextmanager

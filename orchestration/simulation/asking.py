@@ -16,7 +16,9 @@ from random import Random
 
 from orchestration.budget import Budget, Grant, Granted, Later
 from orchestration.budget_entries import A_SECOND
-from orchestration.hypertracker.client import FIRST_WAIT_S, LONGEST_WAIT_S, ApiAccess, Bounds
+from orchestration.hypertracker.client import ApiAccess
+from orchestration.hypertracker.retries import FIRST_WAIT_S, LONGEST_WAIT_S
+from orchestration.hypertracker.tally import Bounds
 from orchestration.planning.plans import Plan
 from orchestration.planning.urgency import Urgency
 from orchestration.simulation.agenda import Agenda

@@ -17,11 +17,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from orchestration.hypertracker.client import ApiAccess, Bounds, Client, Tally
+from orchestration.hypertracker.client import ApiAccess, Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.hypertracker.errors import HyperTrackerError
 from orchestration.hypertracker.redaction import install_redaction
+from orchestration.hypertracker.tally import Bounds, Tally
 from orchestration.hypertracker.turns import Turns
 from orchestration.vault_bodies import VaultBodies
 from sandbox import Fault, Sandbox, SandboxSettings, running_sandbox

@@ -32,7 +32,8 @@ ASKING = """
     from pathlib import Path
     from pydantic import SecretStr
     from orchestration.budget import Budget
-    from orchestration.hypertracker.client import ApiAccess, Bounds, Client, Tally
+    from orchestration.hypertracker.client import ApiAccess, Client
+    from orchestration.hypertracker.tally import Bounds, Tally
     from orchestration.hypertracker.datasets import BY_NAME
     from orchestration.hypertracker.errors import HyperTrackerError
     from orchestration.planning.plans import parse_plan

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from orchestration.budget import Budget
 from orchestration.clock import SystemClock
-from orchestration.hypertracker.client import ApiAccess, Bounds, Client
+from orchestration.hypertracker.client import ApiAccess, Client
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.hypertracker.errors import (
     BadRequestError,
@@ -38,6 +38,7 @@ from orchestration.hypertracker.errors import (
     TooLargeError,
     TransportError,
 )
+from orchestration.hypertracker.tally import Bounds
 from orchestration.hypertracker.turns import Turns
 from orchestration.planning.plans import Plan
 from sandbox import Sandbox

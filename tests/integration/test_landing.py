@@ -17,7 +17,7 @@ import pytest
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.landing import land
 from orchestration.registering import prepare
-from warehouse import load
+from warehouse import readable_files
 from warehouse.fetches import FetchRecord, new_fetch_id
 from warehouse.ledger import Judgement, Verdict
 from warehouse.vault import Vault
@@ -80,7 +80,7 @@ def test_csv_is_read_in_whatever_packing_it_came(
     connection: duckdb.DuckDBPyConnection, vault: Vault, samples: Path, monkeypatch: pytest.MonkeyPatch,
     pack: Callable[[bytes], bytes], unpacked_from: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(load, "UNPACKED_FROM_BYTES", unpacked_from)
+    monkeypatch.setattr(readable_files, "UNPACKED_FROM_BYTES", unpacked_from)
     judgement = land(connection, vault, fetched(vault, "open_positions", "BTC", pack(positions(samples))))
     assert (judgement.verdict, judgement.row_count) == (Verdict.LOADED, 18)
 

@@ -20,7 +20,6 @@ from tests.integration.test_lake import FIRST_LOAD, SLOTS, SNAPSHOTS, TABLES, VE
 from tests.lakes import differences
 from tests.production.cluster import PASSWORD, Cluster, binaries, running_cluster
 from tests.stores import SECRET, Store, new_lake, running_store
-from warehouse.changes import OWNER
 from warehouse.connection import WarehouseError, connect
 from warehouse.lake import Lake, LakeError
 from warehouse.lake_locks import lake_lock
@@ -29,6 +28,7 @@ from warehouse.lake_publish import publish_lake
 from warehouse.lake_upkeep import maintain, state_of
 from warehouse.publish import forget_origin
 from warehouse.query import connect_published, query
+from warehouse.table_shapes import OWNER
 
 pytestmark = pytest.mark.long
 NOON = datetime(2026, 3, 24, 12, tzinfo=UTC)

@@ -11,9 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli import app
+from orchestration.division import Landing
+from orchestration.modelling import raise_for_failures
+from orchestration.pipeline import Pipeline
 from orchestration.registering import prepare
 from orchestration.services import DAEMON
 from orchestration.sole import sole_for_good
+from orchestration.upgrading import survey
 from tests.earlier import unpack_vault, unpack_working_file
 from tests.integration.test_writer import fetched_by, pipeline_of
 from warehouse import backups, repair
@@ -242,3 +246,14 @@ def test_what_is_no_copy_is_not_put_back(fresh: Path, tmp_path: Path) -> None:
         with pytest.raises(WarehouseError):
             restore(wrong, fresh)
     assert contents(fresh) == before
+
+
+def test_models_that_are_left_to_other_machines_are_none_to_upgrade(tmp_path: Path) -> None:
+    alone = pipeline_of(tmp_path)
+    sends = Pipeline(alone.settings.model_copy(update={"landing": Landing.SEND}), alone.clock)
+    with open_writer(sends.settings.warehouse_file) as connection:
+        prepare(connection)
+    assert survey(sends).is_modelled_anew
+    raise_for_failures(sends.build())
+    assert not survey(sends).is_needed
+    assert survey(alone).is_modelled_anew

@@ -183,8 +183,10 @@ def test_the_command_copies_there_and_back_and_says_what_is_wrong_without_a_secr
         ("cannot be used", keys | {"lake_s3_endpoint": "http://127.0.0.1:9"}, bucket.address),
         ("cannot be used", keys, "s3://nobody-has-this/vault"),
         ("is no bucket and prefix", keys, "/srv/backups"),
+        ("the address holds a key", keys, f"s3://{KEY_ID}:{SECRET}@bucket/vault"),
+        ("a vault has none", keys, f"{bucket.address} --to-data /srv/lake"),
     ):
-        wrong = htw("migrate", "vault", target, **given)
+        wrong = htw("migrate", "vault", *target.split(), **given)
         assert wrong.returncode in (1, 2)
         assert words in wrong.stderr
         assert SECRET not in wrong.stdout + wrong.stderr

@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pytest
 
-from tests.integration.processes import REPOSITORY, command
 from tests.pipeline.conftest import Day
+from tests.pipeline.exports import EQUITY, differing, killed
 from warehouse.connection import WarehouseError
-from warehouse.export import FILE, MANIFEST, NO_DAY, Exported, Wish, export
+from warehouse.export import FILE, Exported, Wish, export
+from warehouse.export_folder import MANIFEST, NO_DAY
 
 MARKET, VERSIONS = "fct_market_metrics", "fct_order_versions"
-# It has a day for nearly every row: many small files.
-EQUITY = "fct_wallet_equity"
-PATIENCE_S = 60
 
 
 def written(source: Any, folder: Path, **wish: Any) -> dict[str, Exported]:
     return {table.table: table for table in export(source, folder, Wish(**wish))}
-
-
-def differing(day: Day, folder: Path, table: str) -> int:
-    """Rows that only the export or only the table has."""
-    with duckdb.connect(str(day.settings.published_file.resolve()), read_only=True) as connection:
-        columns = ", ".join(f'"{name}"' for name, *_ in connection.execute(f"describe marts.{table}").fetchall())
-        there = f"select {columns} from read_parquet('{folder}/{table}/**/*.parquet', hive_partitioning = true)"
-        here = f"select {columns} from marts.{table}"
-        row = connection.execute(
-            f"select count(*) from (({here} except all {there}) union all ({there} except all {here}))"
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -61,7 +41,7 @@ def test_every_mart_is_exported_row_for_row(day: Day, whole: tuple[Path, dict[st
     folder, told = whole
     with_rows = [name for name, table in told.items() if table.rows]
     assert len(told) > 25
-    assert {name: differing(day, folder, name) for name in with_rows} == dict.fromkeys(with_rows, 0)
+    assert {name: differing(day.settings.published_file, folder, name) for name in with_rows} == dict.fromkeys(with_rows, 0)
 
 
 def test_days_are_folders_that_pandas_reads_too(whole: tuple[Path, dict[str, Exported]]) -> None:
@@ -102,19 +82,13 @@ def test_a_file_that_was_removed_comes_back(day: Day, tmp_path: Path) -> None:
     written(day.settings.published_file, tmp_path / "out", tables=(MARKET,))
     (tmp_path / "out" / MARKET / "day=2026-03-24" / FILE).unlink()
     assert written(day.settings.published_file, tmp_path / "out", tables=(MARKET,))[MARKET].written == ["2026-03-24"]
-    assert differing(day, tmp_path / "out", MARKET) == 0
+    assert differing(day.settings.published_file, tmp_path / "out", MARKET) == 0
 
 
 def test_a_killed_export_goes_on_and_keeps_what_it_had_finished(day: Day, tmp_path: Path) -> None:
     folder, names = tmp_path / "out", (MARKET, EQUITY)
-    settings = {"HTW_DATA_DIR": str(day.settings.data_dir), "PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]}
-    with subprocess.Popen(command("export", *names, "--to", str(folder)), env=settings, cwd=tmp_path) as child:
-        until = time.monotonic() + PATIENCE_S
-        while not (folder / EQUITY / MANIFEST).exists() and time.monotonic() < until:
-            time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
+    killed(day, (*names, "--to", str(folder)), folder / EQUITY / MANIFEST)
     done = files_of(folder)
-    assert child.returncode == -signal.SIGKILL
     assert all(content[:4] == content[-4:] == b"PAR1" for _, content in done.values())
     told = written(day.settings.published_file, folder, tables=names)
     noted = {name: file for name, file in files_of(folder).items() if file == done.get(name)}
@@ -122,7 +96,7 @@ def test_a_killed_export_goes_on_and_keeps_what_it_had_finished(day: Day, tmp_pa
     assert len(noted) >= len(done) - 1 > 0
     assert sum(table.days_unchanged for table in told.values()) == len(noted)
     assert sum(table.days_written for table in told.values()) > 0, "it was killed before its end"
-    assert {name: differing(day, folder, name) for name in names} == dict.fromkeys(names, 0)
+    assert {name: differing(day.settings.published_file, folder, name) for name in names} == dict.fromkeys(names, 0)
     assert list(folder.rglob("*unfinished*")) == []
 
 
@@ -165,13 +139,13 @@ def test_the_parts_of_days_before_the_hot_window_never_replace_whole_ones(
     assert "--lake has all days" in told.note
     assert files_of(folder) == before
     assert written(day.settings.lake, folder, tables=(VERSIONS,))[VERSIONS].note == ""
-    assert differing(day, folder, VERSIONS) == 0
+    assert differing(day.settings.published_file, folder, VERSIONS) == 0
 
 
 def test_the_lake_gives_the_same_rows(day: Day, tmp_path: Path) -> None:
     names = ("fct_open_positions", MARKET, "fct_wallet_equity_highs")
     written(day.settings.lake, tmp_path / "out", tables=names)
-    assert {name: differing(day, tmp_path / "out", name) for name in names} == dict.fromkeys(names, 0)
+    assert {name: differing(day.settings.published_file, tmp_path / "out", name) for name in names} == dict.fromkeys(names, 0)
 
 
 def test_a_folder_of_something_else_is_left_alone(day: Day, tmp_path: Path) -> None:

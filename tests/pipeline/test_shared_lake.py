@@ -21,10 +21,10 @@ from tests.integration.processes import Htw
 from tests.pipeline.conftest import ABOUT_POLLS, DAY
 from tests.production.cluster import PASSWORD, binaries, running_cluster
 from tests.stores import BUCKET, KEY_ID, SECRET, running_store
-from warehouse.changes import OWNER
 from warehouse.connection import connect
 from warehouse.lake import Lake
 from warehouse.query import connect_published
+from warehouse.table_shapes import OWNER
 
 pytestmark = pytest.mark.long
 # Whose values differ with who heard them when, and what one machine alone cannot compare.

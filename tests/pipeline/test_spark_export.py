@@ -6,10 +6,6 @@ Spark itself reads them in tests/spark.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,18 +14,16 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.integration.processes import REPOSITORY, command
 from tests.pipeline.conftest import Day
+from tests.pipeline.exports import EQUITY, differing, killed
 from warehouse.connection import WarehouseError
-from warehouse.export import FILE, MANIFEST, NO_DAY, DayFile, Exported, TableExport, Wish, export, read_manifest
+from warehouse.export import FILE, Exported, TableExport, Wish, export
+from warehouse.export_folder import MANIFEST, NO_DAY, DayFile, read_manifest
 from warehouse.spark_export import CURRENT, UNFINISHED, VERSIONS_KEPT, current_version, export_for_spark, versions
 
 pytestmark = pytest.mark.long
 MARKET, BUCKETS = "fct_market_metrics", "fct_size_bucket_metrics"
-# It has a day for nearly every row: many small files.
-EQUITY = "fct_wallet_equity"
 NOW = datetime(2026, 3, 25, tzinfo=UTC)
-PATIENCE_S = 60
 INSTANT = "TIMESTAMP WITH TIME ZONE"
 
 
@@ -41,20 +35,6 @@ def newest(folder: Path) -> Path:
     version = current_version(folder)
     assert version is not None
     return version
-
-
-def differing(published: Path, version: Path, table: str) -> int:
-    """Rows that only the version or only the table has, times as moments."""
-    with duckdb.connect(str(published.resolve()), read_only=True) as connection:
-        connection.execute("set timezone = 'UTC'")
-        columns = ", ".join(f'"{name}"' for name, *_ in connection.execute(f"describe marts.{table}").fetchall())
-        there = f"select {columns} from read_parquet('{version}/{table}/**/*.parquet', hive_partitioning = true)"
-        here = f"select {columns} from marts.{table}"
-        row = connection.execute(
-            f"select count(*) from (({here} except all {there}) union all ({there} except all {here}))"
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -153,14 +133,7 @@ def test_killed_at_any_time_no_half_version_is_seen_and_the_next_goes_on(
     day: Day, copied: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder, names = tmp_path / "out", (MARKET, EQUITY)
-    settings = {"HTW_DATA_DIR": str(day.settings.data_dir), "PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]}
-    arguments = ("export", *names, "--for", "spark", "--to", str(folder))
-    with subprocess.Popen(command(*arguments), env=settings, cwd=tmp_path) as child:
-        until = time.monotonic() + PATIENCE_S
-        while not (folder / UNFINISHED / EQUITY / MANIFEST).exists() and time.monotonic() < until:
-            time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
+    killed(day, (*names, "--for", "spark", "--to", str(folder)), folder / UNFINISHED / EQUITY / MANIFEST)
     assert (versions(folder), current_version(folder)) == ([], None)
     done = content_of(folder / UNFINISHED)
     gone = copied(

@@ -18,7 +18,7 @@ from tests.integration.processes import REPOSITORY
 from tests.spark.conftest import Exported, exported
 from tests.spark.engine import BIN, Engine, environment
 from tests.spark.in_spark import plain
-from warehouse.export import read_manifest
+from warehouse.export_folder import read_manifest
 
 pytestmark = pytest.mark.spark
 # Their numbers are sums of doubles, whose last digits depend on the order in which rows are added.

@@ -153,7 +153,7 @@ def test_what_configures_a_launcher_wrongly_is_named(
 ) -> None:
     (tmp_path / "runs.yaml").write_text(text)
     with pytest.raises(SettingsError, match=rf"HTW_RUN_CONFIG_FILE .*{words}"):
-        launcher_config(elsewhere(monkeypatch, "docker", tmp_path / "runs.yaml"), DockerRunLauncher)
+        launcher_config(elsewhere(monkeypatch, "docker", tmp_path / "runs.yaml"), DockerRunLauncher.config_type())
 
 
 def test_a_launcher_without_its_file_is_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

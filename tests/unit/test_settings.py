@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from orchestration.demo import demo_settings
+from orchestration.division import Landing
 from orchestration.hypertracker.datasets import DATASETS
-from orchestration.settings import PRODUCTION_API_URL, SettingsError, load_offline_settings, load_settings
+from orchestration.service_commands import trial_settings
+from orchestration.settings import PRODUCTION_API_URL, Settings, SettingsError, load_offline_settings, load_settings
 
 SECRET = "htk_a1b2c3d4"
 LOOPBACK = "http://127.0.0.1:8000"
@@ -16,8 +21,6 @@ LOOPBACK = "http://127.0.0.1:8000"
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable and no `.env` of whoever runs the tests."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("HTW_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -131,6 +134,27 @@ def test_who_polls_nothing_needs_no_token() -> None:
     assert load_settings(datasets="none").wanted_datasets() == ()
     with pytest.raises(SettingsError, match="unknown datasets none"):
         load_settings(api_token=SECRET, datasets="none,coins")
+
+
+@pytest.mark.parametrize("landing", ["send", "take"])
+@pytest.mark.parametrize(
+    "of_a_try",
+    [lambda: demo_settings(Path("data/demo").absolute(), LOOPBACK, SECRET), lambda: trial_settings(LOOPBACK)],
+    ids=["demo", "dev"],
+)
+def test_a_try_is_alone_in_its_folder_whatever_is_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, landing: str, of_a_try: Callable[[], Settings]
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ})  # what is set in it goes with the test
+    (tmp_path / ".env").write_text(
+        f"HTW_LANDING={landing}\nHTW_LAKE_URL=postgres://htw@db.example/lake\nHTW_LAKE_DATA=/srv/lake\nHTW_CODE_SERVER=code:4000\n"
+        "HTW_RUN_LAUNCHER=docker\nHTW_DAGSTER_STORAGE=postgres://htw@db.example/dagster\nHTW_WAREHOUSE_URL=/srv/warehouse.duckdb\n"
+    )
+    settings = of_a_try()
+    assert (settings.landing, settings.run_launcher, settings.code_address) == (Landing.HERE, "local", None)
+    assert settings.dagster_storage.get_secret_value() == "sqlite"
+    places = (settings.warehouse_file, Path(str(settings.lake.catalog)), Path(str(settings.lake.data)))
+    assert all(place.is_relative_to(settings.data_dir) for place in places)
 
 
 @pytest.mark.parametrize("landing", ["send", "take"])
@@ -259,6 +283,14 @@ def test_a_shared_lake_takes_its_secrets_from_files_and_shows_them_nowhere(url: 
     assert (str(lake.catalog), str(lake.data)) == ("postgresql://htw@db:5433/lake", "s3://bucket/lake")
     assert (lake.catalog.password, lake.data.secret, lake.data.host) == ("password word", "secret word", "minio:9000")
     assert "word" not in f"{settings!r} {lake!r}".replace("password", "")
+
+
+def test_the_address_of_a_bucket_holds_no_key(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret word")
+    keys = {"lake_s3_key_id": "key", "lake_s3_secret_file": tmp_path / "secret"}
+    with pytest.raises(SettingsError, match="HTW_LAKE_DATA holds a key; name bucket and prefix alone") as caught:
+        load_settings(api_url=LOOPBACK, lake_url="postgres://htw@db/lake", lake_data="s3://me:se/word@bucket/lake", **keys)
+    assert "word" not in str(caught.value)
 
 
 def test_a_shared_lake_needs_data_that_others_reach_and_a_store_its_key() -> None:
