@@ -86,10 +86,11 @@ def rebuild() -> None:
     """Make raw, ledger and marts again from the vault alone, offline, and publish them."""
     with spoken_errors():
         from orchestration.pipeline import Pipeline
+        from orchestration.rebuilding import rebuild as rebuild_all
 
         pipeline = Pipeline(load_offline_settings())
         with err.status("replaying the vault"):
-            count = pipeline.rebuild()
+            count = rebuild_all(pipeline)
         out.print(f"{count:,} fetches replayed; {pipeline.settings.published_file} is published")
 
 

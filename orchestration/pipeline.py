@@ -1,6 +1,7 @@
-"""The pipeline as four verbs over one data folder: poll, build, publish, rebuild. Dagster and the command line both use it.
+"""The pipeline as verbs over one data folder: poll, load, take, build, publish. Dagster and the command line both use it.
 
-Belongs here: wiring settings, client, vault, warehouse and dbt together. Does not: any of their work.
+Belongs here: wiring settings, client, vault, warehouse and dbt together. Does not: any of their work, making the working file
+again (`rebuilding`).
 """
 
 from __future__ import annotations
@@ -8,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import duckdb
 
@@ -34,7 +32,6 @@ from orchestration.planning.urgency import Demand, Urgency
 from orchestration.raw_keeping import Sources
 from orchestration.registering import prepare, raw_tables
 from orchestration.settings import Settings
-from orchestration.sole import sole
 from warehouse.connection import (
     REBUILD_MEND,
     WarehouseError,
@@ -42,8 +39,6 @@ from warehouse.connection import (
     moved_aside,
     open_reader,
     open_writer,
-    wal_of,
-    writer_lock,
 )
 from warehouse.coverage import MissingSlot, missing_slots
 from warehouse.fetches import FetchRecord, Part
@@ -56,7 +51,7 @@ from warehouse.marts import Mart
 from warehouse.plans import PlanBook, PlanRecord, write_plans
 from warehouse.publish import Published, draft_of, forget_origin, publish_file
 from warehouse.publisher import publisher_of
-from warehouse.repair import mend_records, read_whole, tidy
+from warehouse.repair import read_whole, tidy
 from warehouse.retention import Readers
 from warehouse.vault import Vault
 
@@ -91,8 +86,7 @@ class Pipeline:
         self.clock: Clock = clock or SystemClock()
         self.vault = Vault(settings.vault_dir)
         self.plans = PlanBook(settings.vault_dir)
-        lake = settings.lake if settings.landing is Landing.TAKE else None
-        self.sources = Sources(self.vault, lake)
+        self.sources = Sources(self.vault, settings.lake if self.takes else None)
 
     def poll(
         self,
@@ -176,7 +170,7 @@ class Pipeline:
         known = {record.fetch_id for record in records}
         left = [record for record in self.vault.pending() if record.fetch_id not in known and not self._is_being_made(record)]
         with open_writer(self.settings.warehouse_file) as connection:
-            self._prepare(connection)
+            self.prepare(connection)
             landed = [Outcome(*outcome) for outcome in land_all(connection, self.vault, [*left, *records])]
         self.vault.forget_pending(outcome.record.fetch_id for outcome in landed)
         return landed
@@ -187,7 +181,8 @@ class Pipeline:
         if not file.exists() and not moved_aside(file) and self.vault.has_history():
             raise WarehouseError(f"{file} is not there, but the vault has fetches that were in it", REBUILD_MEND)
 
-    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make what an open working file lacks of tables, and tell it of the plans; may be called again."""
         prepare(connection)
         write_plans(connection, self.plans)
 
@@ -222,19 +217,25 @@ class Pipeline:
 
         Raises `LakeError` where the file has never had all of it: what is made of a part would replace what is published.
         """
-        if self.settings.landing is not Landing.TAKE:
+        if not self.takes:
             return Taken()
         with open_writer(self.settings.warehouse_file) as connection:
-            self._prepare(connection)
+            self.prepare(connection)
             try:
-                return self._take(connection)
+                return self.take_into(connection)
             except LakeError as error:
                 if not was_taken(connection):
                     raise
                 LOGGER.warning("%s; the next build takes what other machines sent", error)
                 return Taken()
 
-    def _take(self, connection: duckdb.DuckDBPyConnection) -> Taken:
+    @property
+    def takes(self) -> bool:
+        """Whether this machine models what others send."""
+        return self.settings.landing is Landing.TAKE
+
+    def take_into(self, connection: duckdb.DuckDBPyConnection) -> Taken:
+        """All that other machines sent, into an open working file. Raises `LakeError`."""
         return take(connection, self.settings.lake, raw_tables(), publisher_of(self.settings.vault_dir))
 
     def left_out(self) -> frozenset[str]:
@@ -271,47 +272,6 @@ class Pipeline:
         except LakeError as error:
             LOGGER.warning("%s; the next publish catches up", error)
             return None, str(error)
-
-    def rebuild(self, on_record: Progress | None = None) -> int:
-        """Make the working file again from the vault alone, offline, and publish it. The number of fetches replayed.
-
-        The new file is built aside and takes the old one's place only when its build and tests succeeded. Raises
-        `WarehouseError` where another process is at it.
-        """
-        with sole(self.settings.data_dir / "rebuild.lock") as is_alone:
-            if not is_alone:
-                raise WarehouseError("another process is making the working file again", "wait for it")
-            count = self._rebuild_aside(on_record)
-        self.publish(anew=True)
-        return count
-
-    def _rebuild_aside(self, on_record: Progress | None) -> int:
-        aside = self.settings.data_dir / "rebuilding" / self.settings.warehouse_file.name
-        shutil.rmtree(aside.parent, ignore_errors=True)
-        mend_records(self.vault)
-        replayed = self._replay(aside, on_record, set())
-        modelling.raise_for_failures(modelling.build(aside, self.settings.data_dir / "dbt", left_out=self.left_out()))
-        with writer_lock(self.settings.warehouse_file):
-            # What another process loaded in the meantime went into the old file only.
-            replayed |= self._replay(aside, on_record, replayed)
-            wal_of(self.settings.warehouse_file).unlink(missing_ok=True)
-            aside.replace(self.settings.warehouse_file)
-        shutil.rmtree(aside.parent, ignore_errors=True)
-        return len(replayed)
-
-    def _replay(self, file: Path, on_record: Progress | None, known: AbstractSet[str]) -> set[str]:
-        """Land all of the vault but the fetches known; the ids of what was landed."""
-        replayed = set()
-        with open_writer(file) as connection:
-            self._prepare(connection)
-            records = (record for record in self.vault.records() if record.fetch_id not in known)
-            for record, _ in land_all(connection, self.vault, records):
-                replayed.add(record.fetch_id)
-                if on_record:
-                    on_record(record)
-            if self.settings.landing is Landing.TAKE:
-                self._take(connection)
-        return replayed
 
     def _asked(self, collect: Callable[[Client[Part]], Awaitable[list[FetchRecord]]]) -> list[Outcome]:
         async def run() -> list[FetchRecord]:

@@ -12,6 +12,7 @@ from orchestration.hypertracker.datasets import DATASETS
 from orchestration.hypertracker.endpoint import Dataset
 from orchestration.modelling import described_marts, prepare_manifest
 from orchestration.pages import examples
+from orchestration.rebuilding import rebuild
 from orchestration.reporting import read_status
 from tests.pipeline.conftest import ABOUT_POLLS, COINS, DAY, Day, dumped, load_only
 from warehouse.connection import connect
@@ -136,7 +137,7 @@ def test_loading_again_changes_no_fact(day: Day) -> None:
 def test_rebuilding_from_the_vault_gives_the_same_facts(day: Day) -> None:
     before = dumped(day.settings.published_file)
     assert sum(len(rows) for rows in before.values()) > 1000
-    day.pipeline.rebuild()
+    rebuild(day.pipeline)
     assert dumped(day.settings.published_file) == before
 
 

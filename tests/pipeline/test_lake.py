@@ -12,6 +12,7 @@ import pytest
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.modelling import described_marts, prepare_manifest, raise_for_failures
 from orchestration.pipeline import Pipeline
+from orchestration.rebuilding import rebuild
 from tests.lakes import differences
 from tests.pipeline.conftest import DAY, Day, load_only
 from warehouse.connection import open_writer
@@ -97,7 +98,7 @@ def test_a_lake_that_cannot_be_written_leaves_the_file_whole_and_the_next_publis
 def test_a_rebuild_restores_the_lake_as_well(lakeside: Day) -> None:
     before = read(lakeside.pipeline, "fct_open_positions")
     shutil.rmtree(lakeside.settings.lake.catalog.parent)
-    lakeside.pipeline.rebuild()
+    rebuild(lakeside.pipeline)
     assert told(lakeside.pipeline) == {}
     assert read(lakeside.pipeline, "fct_open_positions") == before
 

@@ -16,6 +16,7 @@ from orchestration.division import Landing
 from orchestration.hypertracker.datasets import BY_NAME
 from orchestration.modelling import raise_for_failures
 from orchestration.pipeline import Pipeline
+from orchestration.rebuilding import rebuild
 from orchestration.settings import Settings
 from tests.integration.processes import Htw
 from tests.pipeline.conftest import ABOUT_POLLS, DAY
@@ -134,7 +135,7 @@ def _modelled_anew(models: Pipeline, before: dict[str, list[tuple[Any, ...]]]) -
     raise_for_failures(models.build())
     assert models.publish().lake_problem == ""
     assert facts(models.settings.lake, ABOUT_POLLING) == before
-    models.rebuild()
+    rebuild(models)
     assert facts(models.settings.lake, ABOUT_POLLING) == before
 
 

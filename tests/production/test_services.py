@@ -15,6 +15,7 @@ import pytest
 from orchestration.partitions import slot_key
 from orchestration.pipeline import Pipeline
 from orchestration.planning.slots import Cadence, slot_at
+from orchestration.rebuilding import rebuild
 from orchestration.settings import load_offline_settings
 from sandbox import SandboxSettings, running_sandbox
 from tests.pipeline.conftest import ABOUT_POLLS, dumped
@@ -130,7 +131,7 @@ def test_nothing_was_lost_and_nothing_is_half_there(services: Services, tmp_path
         services.data_dir, tmp_path / "again", ignore=shutil.ignore_patterns("warehouse.duckdb*", "published", "lake")
     )
     pipeline = Pipeline(load_offline_settings(data_dir=tmp_path / "again", datasets="order_snapshots,coins", coins="BTC,ETH"))
-    assert pipeline.rebuild() > 0
+    assert rebuild(pipeline) > 0
     published, again = (
         dumped(folder / "published" / "hypertracker.duckdb") for folder in (services.data_dir, tmp_path / "again")
     )

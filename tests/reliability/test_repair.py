@@ -23,6 +23,7 @@ from orchestration.landing import land_all
 from orchestration.modelling import raise_for_failures
 from orchestration.partitions import START_FILE, first_slot
 from orchestration.pipeline import Pipeline
+from orchestration.rebuilding import rebuild
 from orchestration.registering import prepare
 from orchestration.repairing import look_around, put_right
 from orchestration.settings import load_settings
@@ -418,7 +419,7 @@ def test_a_damaged_file_is_moved_aside_and_the_rebuild_has_what_was_polled_meanw
     undamaged = house.copied(tmp_path / "undamaged")
     undamaged.file.write_bytes(sound)
     undamaged.pipeline.load()
-    house.pipeline.rebuild()
+    rebuild(house.pipeline)
     assert house.facts() == undamaged.build(anew=True)
     assert len(house.facts()["fct_order_liquidity"]) > len(before["fct_order_liquidity"])
     assert house.found("ledger").is_well
