@@ -20,6 +20,7 @@ from filelock import FileLock
 from moto.server import ThreadedMotoServer
 
 from orchestration.services import LOOPBACK, free_port
+from tests.integration.processes import end
 from tests.production.cluster import PASSWORD, USER, Cluster
 from warehouse.lake import Lake
 from warehouse.lake_places import Bucket, Server
@@ -92,7 +93,7 @@ def store_process() -> Iterator[str]:
             make_bucket(endpoint)
             yield endpoint
         finally:
-            server.terminate()
+            end(server)
 
 
 @dataclass

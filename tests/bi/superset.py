@@ -20,11 +20,11 @@ from typing import Any
 import httpx
 
 from orchestration.services import LOOPBACK, free_port
-from tests.integration.processes import REPOSITORY
+from tests.integration.processes import REPOSITORY, end
 
 BIN = REPOSITORY / ".venv" / "bi" / "bin"
 USER, PASSWORD = "analyst", "analyst"
-SETUP_S, START_S, ANSWER_S, END_S = 300, 120, 60, 10
+SETUP_S, START_S, ANSWER_S = 300, 120, 60
 ROWS = 10_000
 CONFIG = "SECRET_KEY = {secret!r}\nSQLALCHEMY_DATABASE_URI = {tables!r}\n"
 WHO = f"--username {USER} --password {PASSWORD} --firstname An --lastname Analyst --email analyst@example.org".split()
@@ -107,10 +107,7 @@ def running(folder: Path, settings: str) -> Iterator[Superset]:
             _await(f"http://{LOOPBACK}:{port}/health", server, folder / "log")
             yield Superset(f"http://{LOOPBACK}:{port}")
         finally:
-            server.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(END_S)
-            server.kill()
+            end(server)
             server.wait()
 
 

@@ -20,10 +20,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from dashboards.pages.app import PAGES
 from orchestration.dashboard_command import LOOPBACK, command
 from orchestration.services import free_port
+from tests.integration.processes import end
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-START_S, SETTLE_MS, END_S = 60, 30_000, 10
+START_S, SETTLE_MS = 60, 30_000
 # A page is done when its script is, nothing stale is left, and every chart has been drawn.
 SETTLED = """() => document.querySelector('[data-test-script-state="notRunning"]')
     && document.querySelector('[data-testid=stMain] :is([data-testid=stCaptionContainer], [data-testid=stAlert])')
@@ -51,10 +52,7 @@ def served(file: Path) -> Iterator[str]:
         _await(f"{address}/_stcore/health", server)
         yield address
     finally:
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(END_S)
-        server.kill()
+        end(server)
         server.communicate()
 
 

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 540.0
+END_S = 10.0
 # For the code of a process: `getrusage` tells of the peak of whoever started it too.
 PEAK_MIB = """
 def peak_mib():
@@ -50,6 +51,14 @@ class Htw:
             command(*arguments), env=self.environment(**changes), cwd=self.data_dir.parent,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Ask a process to end, and kill it where it does not: below a shell's background job some ignore `SIGTERM`."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(END_S)
+    process.kill()
 
 
 def command(*arguments: str) -> list[str]:

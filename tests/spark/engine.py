@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from orchestration.services import LOOPBACK, free_port
-from tests.integration.processes import REPOSITORY
+from tests.integration.processes import REPOSITORY, end
 
 BIN = REPOSITORY / ".venv" / "spark" / "bin"
 INSIDE = Path(__file__).with_name("in_spark.py")
@@ -98,7 +98,7 @@ def _part(folder: Path, log: Path, *arguments: str) -> Iterator[None]:
         try:
             yield
         finally:
-            process.terminate()
+            end(process)
 
 
 def _await(log: Path, words: str) -> None:
