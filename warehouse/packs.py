@@ -151,6 +151,7 @@ def _directory(path: Path, stamp: Stamp) -> Mapping[str, tuple[int, int]]:  # no
     try:
         with zipfile.ZipFile(path) as pack:
             return {entry.filename: (entry.header_offset, entry.file_size) for entry in pack.infolist()}
+    # What zipfile raises for a file that is none, or is damaged: for a method of compression that it does not know, the third.
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise PackError(str(error)) from error
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -26,8 +26,13 @@ from orchestration.hypertracker.tally import Bounds, Tally
 from orchestration.hypertracker.turns import Turns
 from orchestration.vault_bodies import VaultBodies
 from sandbox import Fault, Sandbox, SandboxSettings, running_sandbox
+from tests.production.cluster import Cluster, required_binaries, running_cluster
 from warehouse.fetches import Part
 from warehouse.vault import Vault
+
+if TYPE_CHECKING:
+    from tests.stores import Store
+    from warehouse.lake import Lake
 
 NOON = datetime(2026, 3, 26, 12, tzinfo=UTC)
 QUICK = Bounds(connect_s=5.0, read_s=5.0, deadline_s=20.0, unsaid_wait_s=0.2)
@@ -169,3 +174,27 @@ def sent(provider: Sandbox) -> Any:
 def paged(dataset: str, page_limit: int, **changes: Any) -> Dataset:
     """A dataset in smaller pages."""
     return replace(BY_NAME[dataset], page_limit=page_limit, **changes)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL of the tests of a file; whoever stops it starts it again."""
+    with running_cluster(required_binaries()) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """An S3-compatible server of the tests of a file, likewise."""
+    from tests.stores import running_store
+
+    with running_store() as store:
+        yield store
+
+
+@pytest.fixture
+def lake(cluster: Cluster, store: Store, request: pytest.FixtureRequest) -> Lake:
+    """A shared lake of which nothing is there yet."""
+    from tests.stores import new_lake
+
+    return new_lake(cluster, store, f"lake{abs(hash(request.node.name)) % 10**9}")

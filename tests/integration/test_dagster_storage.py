@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
@@ -13,18 +12,9 @@ from orchestration.clock import SystemClock
 from orchestration.dagster_storage import PostgresStorage
 from orchestration.doctor import Finding, examine
 from orchestration.settings import Settings, load_settings
-from tests.production.cluster import PASSWORD, Cluster, binaries, running_cluster
+from tests.production.cluster import PASSWORD, Cluster
 
 LONGER_THAN_DAGSTER_TRIES_S = 12
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    found = binaries()
-    if found is None:
-        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
-    with running_cluster(found) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from tests.integration.test_shared_lake import FIRST_LOAD, MARTS, Publisher, eve
 from tests.integration.test_vault_copies import fetched, files, new_vault
 from tests.integration.test_vault_packs import keep, pack
 from tests.lakes import differences
-from tests.production.cluster import Cluster, binaries, running_cluster
-from tests.stores import BUCKET, KEY_ID, SECRET, FileStore, file_store, new_lake, s3rver_modules
+from tests.stores import BUCKET, KEY_ID, SECRET, FileStore, file_store, s3rver_modules
 from warehouse import lake_sending
 from warehouse.lake import NAME, Lake, LakeError, attached
 from warehouse.lake_places import Bucket
@@ -46,15 +45,6 @@ PAYLOADS, PAYLOAD_ROWS = 12, 500
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    found = binaries()
-    if found is None:
-        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
-    with running_cluster(found) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
 def modules(request: pytest.FixtureRequest) -> Path:
     assert request.config.cache is not None
     return s3rver_modules(request.config.cache)
@@ -64,11 +54,6 @@ def modules(request: pytest.FixtureRequest) -> Path:
 def store(modules: Path, tmp_path: Path) -> Iterator[FileStore]:
     with file_store(modules, tmp_path / "store") as store:
         yield store
-
-
-@pytest.fixture
-def lake(cluster: Cluster, store: FileStore, request: pytest.FixtureRequest) -> Lake:
-    return new_lake(cluster, store, f"killed{abs(hash(request.node.name)) % 10**9}")
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 
 from orchestration.registering import prepare, raw_tables
 from tests.integration.processes import python_process
-from tests.production.cluster import Cluster, binaries, running_cluster
-from tests.stores import Store, new_lake, running_store
+from tests.production.cluster import Cluster
+from tests.stores import Store, new_lake
 from warehouse.connection import connect
 from warehouse.lake import NAME, Lake, LakeError, attached
 from warehouse.lake_moving import move_lake
@@ -109,26 +109,6 @@ class Machine:
     @staticmethod
     def _put_nothing_back(_: duckdb.DuckDBPyConnection, payloads: Sequence[Payload]) -> None:
         raise AssertionError(f"nothing was dropped, and {len(payloads)} payloads were asked for")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    found = binaries()
-    if found is None:
-        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
-    with running_cluster(found) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with running_store() as store:
-        yield store
-
-
-@pytest.fixture
-def lake(cluster: Cluster, store: Store, request: pytest.FixtureRequest) -> Lake:
-    return new_lake(cluster, store, f"landing{abs(hash(request.node.name)) % 10**9}")
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from orchestration.registering import prepare
 from tests.integration.processes import python_process
 from tests.integration.test_lake import FIRST_LOAD, SLOTS, SNAPSHOTS, TABLES, VERSIONS, WHOLE
 from tests.lakes import differences
-from tests.production.cluster import PASSWORD, Cluster, binaries, running_cluster
-from tests.stores import SECRET, Store, new_lake, running_store
+from tests.production.cluster import PASSWORD, Cluster
+from tests.stores import SECRET, Store
 from warehouse.connection import WarehouseError, connect
 from warehouse.lake import Lake, LakeError
 from warehouse.lake_locks import lake_lock
@@ -107,26 +107,6 @@ class Publisher:
 def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
     with connect_published(lake) as connection:
         return connection.execute(sql).fetchall()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    found = binaries()
-    if found is None:
-        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
-    with running_cluster(found) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with running_store() as store:
-        yield store
-
-
-@pytest.fixture
-def lake(cluster: Cluster, store: Store, request: pytest.FixtureRequest) -> Lake:
-    return new_lake(cluster, store, f"lake_{abs(hash(request.node.name)):x}")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from orchestration.rebuilding import rebuild
 from orchestration.settings import Settings
 from tests.integration.processes import Htw
 from tests.pipeline.conftest import ABOUT_POLLS, DAY
-from tests.production.cluster import PASSWORD, binaries, running_cluster
+from tests.production.cluster import PASSWORD, required_binaries, running_cluster
 from tests.stores import BUCKET, KEY_ID, SECRET, running_store
 from warehouse.connection import connect
 from warehouse.lake import Lake
@@ -55,8 +55,7 @@ def facts(lake: Lake, but: Sequence[str] = OF_ONE_MACHINE) -> dict[str, list[tup
 @pytest.fixture
 def shared(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """The settings of a lake that machines share, on a PostgreSQL and a store of their own."""
-    if (found := binaries()) is None:
-        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
+    found = required_binaries()
     for name, secret in (("password", PASSWORD), ("secret", SECRET)):
         (tmp_path / name).write_text(secret)
     with running_cluster(found) as cluster, running_store() as store:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from orchestration.services import LOOPBACK, free_port
 
 USER, PASSWORD, DATABASE = "dagster", "pass:5ec/7e7@x", "dagster"
@@ -23,6 +25,13 @@ def binaries() -> Path | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda file: int(file.parts[-3]))
     on_path = shutil.which("pg_ctl")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
+
+
+def required_binaries() -> Path:
+    """The same; where there are none, the test that asks is skipped."""
+    if (found := binaries()) is None:
+        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
+    return found
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from orchestration.rebuilding import rebuild
 from orchestration.settings import load_offline_settings
 from sandbox import SandboxSettings, running_sandbox
 from tests.pipeline.conftest import ABOUT_POLLS, dumped
-from tests.production.cluster import PASSWORD, binaries, running_cluster
+from tests.production.cluster import PASSWORD, required_binaries, running_cluster
 from tests.production.services import ENDED, GRACE_S, NAMES, Services, wait_until
 from warehouse.query import query
 
@@ -30,9 +30,7 @@ QUIET_S = 45
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    found = binaries()
-    if found is None:
-        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
+    found = required_binaries()
     sizes = SandboxSettings(coins=3, positions=120, orders=60)
     with running_cluster(found) as cluster, running_sandbox(sizes) as sandbox:
         services = Services(tmp_path_factory.mktemp("services"), cluster, sandbox)

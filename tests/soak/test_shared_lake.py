@@ -22,7 +22,7 @@ from orchestration.pipeline import Pipeline
 from tests.integration.processes import python_process
 from tests.pipeline.conftest import DAY, Day, new_day
 from tests.pipeline.test_shared_lake import ABOUT_POLLING, OF_ONE_MACHINE, facts
-from tests.production.cluster import PASSWORD, Cluster, binaries, running_cluster
+from tests.production.cluster import PASSWORD, Cluster, required_binaries, running_cluster
 from tests.stores import BUCKET, KEY_ID, SECRET, store_process
 from warehouse.lake_upkeep import state_of
 
@@ -103,8 +103,7 @@ class Machine:
 @pytest.mark.parametrize("landing", [Landing.HERE, Landing.SEND])
 def test_four_machines_upkeep_and_readers_share_a_lake_for_a_day(new_day: Any, tmp_path: Path, landing: Landing) -> None:
     """Each models what it polls; or all send their raw rows, and a fifth, which polls nothing, models them."""
-    if (found := binaries()) is None:
-        pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")
+    found = required_binaries()
     day: Day = new_day(coins="BTC,ETH", positions=400, orders=200)
     alone = Pipeline(day.settings.model_copy(update={"data_dir": tmp_path / "alone"}), day.clock)
     chosen = [BY_NAME[name] for name in (*EVERYWHERE, *(name for share in SHARES for name in share))]
